@@ -1,0 +1,1 @@
+"""Shows the customer 360, the timeline and KPIs."""

@@ -1,0 +1,1 @@
+"""Owns surveys and answers."""

@@ -1,0 +1,1 @@
+"""Owns what was said and bought: interactions and purchases."""

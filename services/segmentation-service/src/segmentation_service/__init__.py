@@ -1,0 +1,1 @@
+"""Owns segments and who belongs to them."""

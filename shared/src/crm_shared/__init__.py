@@ -1,0 +1,1 @@
+"""Relata's public event contract, and the plumbing that every service uses."""

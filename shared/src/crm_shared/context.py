@@ -1,0 +1,64 @@
+"""Who and what caused a command: the context that every stored and public event carries."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import uuid4
+
+
+def new_id() -> str:
+    """A random lower-case UUID."""
+    return str(uuid4())
+
+
+def new_traceparent() -> str:
+    """A fresh W3C trace context, version 00, sampled."""
+    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandContext:
+    """The circumstances of one command.
+
+    `command_id` is unique per accepted command: it tells a stored command from a conflicting one after a lost
+    connection. `correlation_id` names the whole chain, `causation_id` the step before. `actor` is an opaque id,
+    never a name or an address. `occurred_at` is when it happened, if that differs from when it is stored.
+    """
+
+    command_id: str = field(default_factory=new_id)
+    correlation_id: str = ""
+    causation_id: str = ""
+    actor: str = "anonymous"
+    traceparent: str = field(default_factory=new_traceparent)
+    occurred_at: datetime | None = None
+
+    def stamp(self) -> dict[str, str]:
+        """The part that is stored with every event."""
+        return {
+            "command_id": self.command_id,
+            "correlation_id": self.correlation_id or self.command_id,
+            "causation_id": self.causation_id or self.command_id,
+            "actor": self.actor,
+            "traceparent": self.traceparent,
+        }
+
+
+_current: ContextVar[CommandContext | None] = ContextVar("relata_command_context", default=None)
+
+
+def current_context() -> CommandContext:
+    """The context of the command being decided; a fresh one outside of any command."""
+    return _current.get() or CommandContext()
+
+
+@contextmanager
+def command_context(context: CommandContext) -> Iterator[CommandContext]:
+    """Make `context` the current one for the duration of a decision."""
+    token = _current.set(context)
+    try:
+        yield context
+    finally:
+        _current.reset(token)

@@ -1,0 +1,1 @@
+"""The public event contract: what other systems build on."""

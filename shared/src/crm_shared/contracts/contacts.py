@@ -1,0 +1,126 @@
+"""Public events of contacts: customers, their identities, details, tags and preferences."""
+
+from pydantic import Field
+
+from crm_shared.contracts.registry import EventData, public_event
+from crm_shared.contracts.types import PII, CustomerId, Pointers, Scalar, Value
+
+
+class Identifier(Value):
+    """Something that names a customer in some system. Types are open; known: email, phone, external."""
+
+    type: str = Field(description="Open enumeration", examples=["email", "phone", "external"])
+    value: str | None = Field(None, description="Normalised: lower-case email, E.164 phone", json_schema_extra=PII)
+    system: str | None = Field(None, description="The system that an external id belongs to")
+
+
+class Address(Value):
+    """A postal address."""
+
+    line: str | None = Field(None, json_schema_extra=PII)
+    city: str | None = None
+    region: str | None = None
+    postal_code: str | None = Field(None, json_schema_extra=PII)
+    country: str | None = Field(None, description="ISO 3166-1 alpha-2 code")
+
+
+class Profile(Value):
+    """Who the customer is."""
+
+    kind: str | None = Field(None, description="Open enumeration; known: person, organisation")
+    name: str | None = Field(None, json_schema_extra=PII)
+    birth_date: str | None = Field(None, description="YYYY-MM-DD", json_schema_extra=PII)
+    gender: str | None = Field(None, json_schema_extra=PII)
+    language: str | None = Field(None, description="BCP 47 tag")
+    income: str | None = Field(None, description="Yearly income, a decimal number as text", json_schema_extra=PII)
+    address: Address | None = None
+    industry: str | None = None
+    size: int | None = Field(None, description="Number of employees")
+    lifecycle_stage: str | None = Field(None, description="Open enumeration; known: prospect, customer, former")
+
+
+class QuietHours(Value):
+    """When not to contact the customer."""
+
+    start: str = Field(description="HH:MM, local to `timezone`")
+    end: str = Field(description="HH:MM, local to `timezone`; before `start` means the next day")
+    timezone: str = Field(description="IANA time zone")
+
+
+class Preferences(Value):
+    """How the customer wants to be contacted."""
+
+    channels: dict[str, bool] = Field(default_factory=dict, description="Channel to whether it is welcome")
+    frequency: str | None = Field(None, description="Open enumeration; known: daily, weekly, monthly, never")
+    quiet_hours: QuietHours | None = None
+    language: str | None = Field(None, description="BCP 47 tag")
+
+
+Attributes = dict[str, Scalar]
+
+
+@public_event("contacts", "1.0")
+class CustomerIdentified(EventData):
+    """A customer became known for the first time."""
+
+    customer_id: CustomerId
+    source: str = Field(description="The system that reported the customer")
+    identifiers: list[Identifier]
+    profile: Profile
+    tags: list[str]
+    attributes: Attributes = Field(json_schema_extra=PII)
+
+
+@public_event("contacts", "1.0")
+class CustomerDetailsChanged(EventData):
+    """Profile fields or custom attributes were set or cleared."""
+
+    customer_id: CustomerId
+    changed: Pointers
+    profile: Profile
+    attributes: Attributes = Field(json_schema_extra=PII)
+
+
+@public_event("contacts", "1.0")
+class IdentityLinked(EventData):
+    """A further identifier was found to name this customer."""
+
+    customer_id: CustomerId
+    identifier: Identifier
+
+
+@public_event("contacts", "1.0")
+class CustomerTagged(EventData):
+    """A tag was put on the customer."""
+
+    customer_id: CustomerId
+    tag: str
+
+
+@public_event("contacts", "1.0")
+class CustomerUntagged(EventData):
+    """A tag was taken off the customer."""
+
+    customer_id: CustomerId
+    tag: str
+
+
+@public_event("contacts", "1.0")
+class PreferencesChanged(EventData):
+    """Communication preferences were replaced: `preferences` holds all of them as they are now."""
+
+    customer_id: CustomerId
+    changed: Pointers
+    preferences: Preferences
+
+
+@public_event("contacts", "1.0", state=True)
+class CustomerState(EventData):
+    """Everything that contacts knows of a customer, as of the record's `ce_sequence`."""
+
+    customer_id: CustomerId
+    identifiers: list[Identifier]
+    profile: Profile
+    tags: list[str]
+    attributes: Attributes = Field(json_schema_extra=PII)
+    preferences: Preferences | None = None

@@ -1,0 +1,197 @@
+"""The envelope: CloudEvents 1.0 in Kafka's binary mode, written and read without any other library."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+import orjson
+
+from crm_shared.contracts.registry import EventData, PublicEventType, event_type_of
+from crm_shared.domain import derived_id
+
+Headers = Sequence[tuple[str, bytes]]
+
+HEADER_NAMES = (
+    "content-type",
+    "ce_specversion",
+    "ce_id",
+    "ce_source",
+    "ce_type",
+    "ce_subject",
+    "ce_time",
+    "ce_recordedtime",
+    "ce_dataschema",
+    "ce_partitionkey",
+    "ce_sequence",
+    "ce_streamversion",
+    "ce_correlationid",
+    "ce_causationid",
+    "ce_actor",
+    "traceparent",
+)
+MAX_RECORD_BYTES = 64 * 1024
+SEQUENCE_DIGITS = 20
+
+
+class EnvelopeError(ValueError):
+    """A record does not follow the contract."""
+
+
+class StoredFact(Protocol):
+    """What a stored domain event tells the envelope."""
+
+    @property
+    def originator_id(self) -> UUID: ...
+    @property
+    def originator_version(self) -> int: ...
+    @property
+    def timestamp(self) -> datetime: ...
+    @property
+    def occurred_at(self) -> datetime: ...
+    @property
+    def context(self) -> dict[str, str]: ...
+
+
+class Record(NamedTuple):
+    """One Kafka record to send; a null value is a tombstone on a state topic."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class PublicEvent:
+    """A public event as a subscriber sees it.
+
+    `service` is the source without its slash, `name` and `major` the type's parts, `key` the record's key,
+    `sequence` the position in the source's log. `occurred_at` is `ce_time`. `data` is None for a tombstone.
+    """
+
+    id: str
+    service: str
+    name: str
+    major: int
+    key: str
+    subject: str
+    occurred_at: datetime
+    recorded_at: datetime
+    sequence: int
+    stream_version: int
+    correlation_id: str
+    causation_id: str
+    actor: str
+    traceparent: str
+    data: dict[str, Any]
+
+    @property
+    def source(self) -> str:
+        """The service that published the event."""
+        return self.service
+
+
+def rfc3339(moment: datetime) -> str:
+    """The moment in UTC, for example `1997-01-18T00:00:00Z`; raises ValueError without a zone."""
+    if moment.tzinfo is None:
+        raise ValueError("a time needs a zone")
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=256)
+def _fixed_headers(event_type: PublicEventType) -> tuple[tuple[str, bytes], ...]:
+    return (
+        ("content-type", b"application/json"),
+        ("ce_specversion", b"1.0"),
+        ("ce_source", f"/{event_type.service}".encode()),
+        ("ce_type", event_type.ce_type.encode()),
+        ("ce_dataschema", event_type.schema_path.encode()),
+    )
+
+
+def encode(fact: StoredFact, position: int, key: str, data: EventData) -> Record:
+    """The Kafka record for one public event: the same bytes whenever the same fact is sent again.
+
+    Raises `EnvelopeError` when the record would be larger than 64 KiB.
+    """
+    event_type = event_type_of(type(data))
+    context = fact.context
+    key_bytes = key.encode()
+    value = data.model_dump_json().encode()
+    stream_id = str(fact.originator_id)
+    event_id = derived_id(event_type.service, event_type.name, stream_id, str(fact.originator_version))
+    headers = [
+        *_fixed_headers(event_type),
+        ("ce_id", str(event_id).encode()),
+        ("ce_subject", key_bytes),
+        ("ce_time", rfc3339(fact.occurred_at).encode()),
+        ("ce_recordedtime", rfc3339(fact.timestamp).encode()),
+        ("ce_partitionkey", key_bytes),
+        ("ce_sequence", b"%020d" % position),
+        ("ce_streamversion", b"%020d" % fact.originator_version),
+        ("ce_correlationid", context["correlation_id"].encode()),
+        ("ce_causationid", context["causation_id"].encode()),
+        ("ce_actor", context["actor"].encode()),
+        ("traceparent", context["traceparent"].encode()),
+    ]
+    size = len(value) + len(key_bytes) + sum(len(name) + len(text) for name, text in headers)
+    if size > MAX_RECORD_BYTES:
+        raise EnvelopeError(f"the event would be {size} bytes; the contract allows {MAX_RECORD_BYTES}")
+    return Record(event_type.topic, key_bytes, value, headers)
+
+
+def type_of(headers: Iterable[tuple[str, bytes]]) -> str | None:
+    """The CloudEvents type of a record, or None when it carries none: enough to skip what is not of interest."""
+    for name, value in headers:
+        if name == "ce_type":
+            return value.decode("utf-8", "replace")
+    return None
+
+
+def split_type(ce_type: str) -> tuple[str, str, int]:
+    """(service, event name, major version) of `crm.<service>.<Name>.v<major>`; raises `EnvelopeError`."""
+    parts = ce_type.split(".")
+    if len(parts) != 4 or parts[0] != "crm" or parts[3][:1] != "v" or not parts[3][1:].isdigit():
+        raise EnvelopeError(f"ce_type {ce_type!r} does not name a Relata event")
+    return parts[1], parts[2], int(parts[3][1:])
+
+
+def decode(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> PublicEvent:
+    """The public event in a record. Unknown headers are ignored.
+
+    Raises `EnvelopeError` when the key, a required header or the JSON object is missing or malformed.
+    """
+    try:
+        named = {name: text.decode() for name, text in headers}
+        service, name, major = split_type(named["ce_type"])
+        if key is None or value is None:
+            raise EnvelopeError("the record has no key or no value")
+        data = orjson.loads(value)
+        if type(data) is not dict:
+            raise EnvelopeError("the payload is not a JSON object")
+        return PublicEvent(
+            id=named["ce_id"],
+            service=service,
+            name=name,
+            major=major,
+            key=key.decode(),
+            subject=named["ce_subject"],
+            occurred_at=datetime.fromisoformat(named["ce_time"]),
+            recorded_at=datetime.fromisoformat(named["ce_recordedtime"]),
+            sequence=int(named["ce_sequence"]),
+            stream_version=int(named["ce_streamversion"]),
+            correlation_id=named["ce_correlationid"],
+            causation_id=named["ce_causationid"],
+            actor=named["ce_actor"],
+            traceparent=named["traceparent"],
+            data=data,
+        )
+    except EnvelopeError:
+        raise
+    except KeyError as missing:
+        raise EnvelopeError(f"the header {missing} is missing") from missing
+    except (ValueError, AttributeError) as error:
+        raise EnvelopeError(f"the record cannot be read: {error}") from error

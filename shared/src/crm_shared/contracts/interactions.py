@@ -1,0 +1,46 @@
+"""Public events of interactions: what was said and what was bought."""
+
+from pydantic import Field
+
+from crm_shared.contracts.registry import EventData, public_event
+from crm_shared.contracts.types import PII, CustomerId, Money, Scalar, Uuid, Value
+
+
+class PurchaseLine(Value):
+    """One line of an order."""
+
+    sku: str
+    name: str | None = None
+    category: str | None = None
+    quantity: int
+    unit_price: Money | None = None
+
+
+@public_event("interactions", "1.0")
+class InteractionLogged(EventData):
+    """A message, call, visit or other contact with a customer was recorded."""
+
+    interaction_id: Uuid
+    customer_id: CustomerId
+    channel: str = Field(
+        description="Open enumeration; known: email, phone, sms, chat, web, app, social, mail, in_person"
+    )
+    direction: str = Field(description="Open enumeration; known: inbound, outbound")
+    subject: str | None = Field(None, json_schema_extra=PII)
+    body: str | None = Field(None, json_schema_extra=PII)
+    agent: str | None = Field(None, description="Opaque id of the member of staff")
+    external_id: str | None = Field(None, description="The id in the reporting system")
+    attributes: dict[str, Scalar] = Field(json_schema_extra=PII)
+
+
+@public_event("interactions", "1.0")
+class PurchaseRecorded(EventData):
+    """A purchase was recorded; `system` and `order_id` together are unique."""
+
+    purchase_id: Uuid
+    customer_id: CustomerId
+    system: str
+    order_id: str
+    total: Money
+    lines: list[PurchaseLine]
+    channel: str | None = None

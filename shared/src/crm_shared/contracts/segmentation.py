@@ -1,0 +1,70 @@
+"""Public events of segmentation: definitions of segments, and who enters and leaves them."""
+
+from pydantic import Field
+
+from crm_shared.contracts.registry import EventData, public_event
+from crm_shared.contracts.types import PII, CustomerId, Uuid, Value
+
+
+class DecidingValue(Value):
+    """One leaf of the condition at the moment of the decision."""
+
+    field: str
+    op: str
+    threshold: str = Field(description="The value in the condition, as JSON text")
+    actual: str | None = Field(None, description="The customer's value, as JSON text", json_schema_extra=PII)
+    result: bool
+
+
+@public_event("segmentation", "1.0")
+class SegmentDefined(EventData):
+    """A segment was defined, or defined anew with a higher version. Keyed by the segment's own id."""
+
+    segment_id: Uuid
+    key: str
+    name: str
+    description: str | None = None
+    condition: str = Field(description="The condition in the segment language, as JSON text")
+    version: int
+
+
+@public_event("segmentation", "1.0")
+class SegmentRetired(EventData):
+    """A segment is no longer in use; its members leave. Keyed by the segment's own id."""
+
+    segment_id: Uuid
+    key: str
+
+
+@public_event("segmentation", "1.0")
+class CustomerEnteredSegment(EventData):
+    """A customer began to meet a segment's condition."""
+
+    customer_id: CustomerId
+    segment_id: Uuid
+    segment_key: str
+    segment_name: str
+    definition_version: int
+    because: str = Field(description="Open enumeration; known: facts_changed, segment_defined")
+    values: list[DecidingValue]
+
+
+@public_event("segmentation", "1.0")
+class CustomerLeftSegment(EventData):
+    """A customer ceased to meet a segment's condition, or the segment was retired."""
+
+    customer_id: CustomerId
+    segment_id: Uuid
+    segment_key: str
+    segment_name: str
+    definition_version: int
+    because: str = Field(description="Open enumeration; known: facts_changed, segment_defined, segment_retired")
+    values: list[DecidingValue]
+
+
+@public_event("segmentation", "1.0", state=True)
+class MembershipState(EventData):
+    """The segments that a customer is in, as of the record's `ce_sequence`."""
+
+    customer_id: CustomerId
+    segments: list[str] = Field(description="Keys of the segments, sorted")

@@ -1,0 +1,62 @@
+"""The aggregate base of every service: `eventsourcing`'s, with the command's context on each event."""
+
+from datetime import datetime
+from typing import Any, Self
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from eventsourcing.domain import Aggregate as LibraryAggregate
+from eventsourcing.domain import CanInitAggregate, CanMutateAggregate
+
+from crm_shared.context import current_context
+
+# Every derived id in Relata descends from this one, so that ids never change between installations.
+RELATA_NAMESPACE = uuid5(NAMESPACE_URL, "urn:relata")
+
+
+def derived_id(*parts: str) -> UUID:
+    """The id that always belongs to these parts (RFC 9562 version 5).
+
+    Parts are length-prefixed, so that ("a", "bc") and ("ab", "c") differ.
+    """
+    return uuid5(RELATA_NAMESPACE, "".join(f"{len(part)}:{part}" for part in parts))
+
+
+class Aggregate(LibraryAggregate):
+    """An event-sourced aggregate whose events say when they happened and what caused them.
+
+    Subclasses declare a permanent `TOPIC` for themselves and for each event class. `trigger_event` and the
+    constructor add `occurred_at` (the command's, else the time of storing) and `context`.
+    """
+
+    class Event(LibraryAggregate.Event):
+        """Base of all events: `timestamp` is when it was recorded, `occurred_at` when it happened."""
+
+        occurred_at: datetime
+        context: dict[str, str]
+
+    class Created(Event, LibraryAggregate.Created):
+        """Base of the first event of every aggregate."""
+
+    def trigger_event(self, event_class: type[CanMutateAggregate[UUID]], **kwargs: Any) -> None:
+        super().trigger_event(event_class, **_stamped(event_class, kwargs))
+
+    @classmethod
+    def _create(
+        cls,
+        event_class: type[CanInitAggregate[UUID]],
+        *,
+        id: UUID | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        return super()._create(event_class, id=id, **_stamped(event_class, kwargs))
+
+
+def _stamped(event_class: type[CanMutateAggregate[UUID]], kwargs: dict[str, Any]) -> dict[str, Any]:
+    context = current_context()
+    timestamp = kwargs.get("timestamp") or event_class.create_timestamp()
+    return {
+        **kwargs,
+        "timestamp": timestamp,
+        "occurred_at": kwargs.get("occurred_at") or context.occurred_at or timestamp,
+        "context": context.stamp(),
+    }

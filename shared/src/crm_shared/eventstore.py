@@ -1,0 +1,169 @@
+"""The event store: `eventsourcing`'s application and PostgreSQL recorder, with a lock that keeps the log in order."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, ClassVar, cast
+from uuid import UUID
+
+import orjson
+from eventsourcing.application import Application
+from eventsourcing.persistence import InterfaceError, OperationalError, StoredEvent, Transcoder
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from eventsourcing.utils import retry
+from psycopg.sql import SQL, Identifier
+
+_TAGGED: dict[str, Callable[[str], Any]] = {
+    "datetime": datetime.fromisoformat,
+    "date": date.fromisoformat,
+    "decimal": Decimal,
+}
+
+
+class OrjsonTranscoder(Transcoder):
+    """Stores event state as JSON by orjson.
+
+    Datetimes, dates and Decimals are tagged (`{"$": "decimal", "v": "12.30"}`) and restored. UUIDs come back as
+    text, so events hold ids as text from the start.
+    """
+
+    def encode(self, obj: Any) -> bytes:
+        return orjson.dumps(obj, default=_tag, option=orjson.OPT_PASSTHROUGH_DATETIME)
+
+    def decode(self, data: bytes) -> Any:
+        return _restore(orjson.loads(data))
+
+
+def _tag(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return {"$": "datetime", "v": value.isoformat()}
+    if isinstance(value, Decimal):
+        return {"$": "decimal", "v": str(value)}
+    if isinstance(value, date):
+        return {"$": "date", "v": value.isoformat()}
+    raise TypeError(f"an event cannot hold a {type(value).__name__}")
+
+
+def _restore(value: Any) -> Any:
+    if type(value) is dict:
+        if len(value) == 2 and "$" in value:
+            return _TAGGED[value["$"]](value["v"])
+        for key, item in value.items():
+            kind = type(item)
+            if kind is dict or kind is list:
+                value[key] = _restore(item)
+    elif type(value) is list:
+        return [_restore(item) for item in value]
+    return value
+
+
+class OrderedRecorder(PostgresApplicationRecorder):
+    """The library's recorder with its insert function, and the table lock inside that function.
+
+    The library's own function omits the lock: concurrent writers then commit out of order and a reader that
+    tails the log misses events. With the lock the log is commit-ordered, at one round trip per save.
+    """
+
+    def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "stored_events") -> None:
+        super().__init__(datastore, events_table_name=events_table_name)
+        self.datastore.enable_db_functions = True
+        schema, table = Identifier(datastore.schema), Identifier(self.events_table_name)
+        self.sql_create_pg_function_insert_events = SQL(
+            "CREATE OR REPLACE FUNCTION {schema}.{function}(events {schema}.{event}[]) "
+            "RETURNS SETOF bigint LANGUAGE plpgsql AS $BODY$"
+            "BEGIN"
+            "    LOCK TABLE {schema}.{table} IN EXCLUSIVE MODE;"
+            "    NOTIFY {channel};"
+            "    RETURN QUERY"
+            "    INSERT INTO {schema}.{table} AS t (originator_id, originator_version, topic, state)"
+            "    SELECT originator_id, originator_version, topic, state"
+            "    FROM unnest(events) RETURNING notification_id;"
+            "END;"
+            "$BODY$"
+        ).format(
+            schema=schema,
+            table=table,
+            function=Identifier(self.pg_function_name_insert_events),
+            event=Identifier(self.stored_event_type_name),
+            channel=Identifier(self.channel_name),
+        )
+        self.sql_create_statements[self.create_insert_function_statement_index] = (
+            self.sql_create_pg_function_insert_events
+        )
+        self._select_newer = SQL(
+            "SELECT e.originator_id, e.originator_version, e.topic, e.state, e.notification_id"
+            " FROM unnest(%s::uuid[], %s::bigint[]) AS held(id, version)"
+            " JOIN {schema}.{table} AS e ON e.originator_id = held.id AND e.originator_version > held.version"
+            " ORDER BY e.originator_id, e.originator_version"
+        ).format(schema=schema, table=table)
+        self._select_log = SQL(
+            "SELECT originator_id, originator_version, topic, state, notification_id FROM {schema}.{table}"
+            " WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
+        ).format(schema=schema, table=table)
+
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    def select_newer(self, versions: Mapping[UUID, int]) -> list["LoggedEvent"]:
+        """All events of these streams after the given versions, each stream in order, in one round trip."""
+        with self.datastore.get_connection() as connection, connection.cursor() as cursor:
+            cursor.execute(self._select_newer, (list(versions), list(versions.values())), prepare=True)
+            return [logged_event(row) for row in cursor.fetchall()]
+
+    @property
+    def log_query(self) -> Any:
+        """SQL that reads the log after a position (parameters: position, limit), for the relay's connection."""
+        return self._select_log
+
+    @property
+    def max_position_query(self) -> Any:
+        """SQL for the log's last position (null when empty)."""
+        return self.max_notification_id_statement
+
+
+@dataclass(frozen=True)
+class LoggedEvent(StoredEvent):
+    """A stored event with its position in the log."""
+
+    position: int
+
+
+def logged_event(row: Mapping[str, Any]) -> LoggedEvent:
+    """A row of the log as a `LoggedEvent`."""
+    return LoggedEvent(
+        originator_id=row["originator_id"],
+        originator_version=row["originator_version"],
+        topic=row["topic"],
+        state=bytes(row["state"]),
+        position=row["notification_id"],
+    )
+
+
+class EventSourcedApplication(Application[UUID]):
+    """Base of each service's application: the event store that its use cases load from and save to.
+
+    Construct it with the PostgreSQL settings as an environment mapping (`POSTGRES_HOST`, ...).
+    """
+
+    env: ClassVar[dict[str, str]] = {
+        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "APPLICATION_RECORDER_TOPIC": "crm_shared.eventstore:OrderedRecorder",
+    }
+
+    def construct_transcoder(self) -> Transcoder:
+        return OrjsonTranscoder()
+
+    @property
+    def ordered_recorder(self) -> OrderedRecorder:
+        """The recorder, as the type that it is."""
+        return cast(OrderedRecorder, self.recorder)
+
+    def put(self, events: Sequence[Any]) -> list[int]:
+        """Store events of any number of aggregates in one transaction; their log positions, in order."""
+        return [int(recording.notification.id) for recording in self.events.put(events)]
+
+    def load(self, versions: Mapping[UUID, int]) -> list[tuple[Any, int]]:
+        """(domain event, log position) of these streams after the given versions, each stream in order."""
+        return [
+            (self.mapper.to_domain_event(event), event.position)
+            for event in self.ordered_recorder.select_newer(versions)
+        ]

@@ -1,0 +1,89 @@
+"""Idempotency keys: a retried command gets the answer that the first attempt got."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from crm_shared.domain import Aggregate, derived_id
+from crm_shared.errors import IdempotencyKeyReused
+from crm_shared.writer import Command, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command answers over HTTP: the status and a JSON object.
+
+    `position` is set only when the answer repeats an earlier one; otherwise the writer knows it.
+    """
+
+    status: int
+    body: dict[str, Any]
+    position: int | None = None
+
+
+class IdempotencyRecord(Aggregate):
+    """The answer that was given for one `Idempotency-Key`, stored with the events that it reports."""
+
+    TOPIC = "crm.IdempotencyRecord"
+
+    class Event(Aggregate.Event):
+        """Base of its events."""
+
+    class Created(Event, Aggregate.Created):
+        """The key was used; `fingerprint` tells this request from others."""
+
+        TOPIC = "crm.IdempotencyRecord.Created.v1"
+        fingerprint: str
+        status: int
+        body: dict[str, Any]
+        last_event: list[Any]
+
+    def __init__(self, fingerprint: str, status: int, body: dict[str, Any], last_event: list[Any]) -> None:
+        self.fingerprint = fingerprint
+        self.status = status
+        self.body = body
+        # [stream id, version] of the command's last event; empty when it stored none.
+        self.last_event = last_event
+
+    @staticmethod
+    def create_id(service: str, key: str) -> UUID:
+        """One record per service and key."""
+        return derived_id("idempotency", service, key)
+
+
+def idempotent(command: Command[Answer], *, service: str, key: str, fingerprint: str) -> Command[Answer]:
+    """The same command, decided at most once for this key.
+
+    Only accepted commands are remembered: after a rejection the same key may be tried again.
+    Raises `IdempotencyKeyReused` when the key came before with another fingerprint.
+    """
+    record_id = IdempotencyRecord.create_id(service, key)
+    decide: Callable[[Unit], Answer] = command.decide
+
+    def once(unit: Unit) -> Answer:
+        record = unit.find(IdempotencyRecord, record_id)
+        if record is not None:
+            if record.fingerprint != fingerprint:
+                raise IdempotencyKeyReused("this Idempotency-Key was used for another request")
+            if record.last_event:
+                stream_id, version = record.last_event
+                position = unit.position_of(UUID(stream_id), version)
+            else:
+                position = 0
+            return Answer(record.status, record.body, position)
+        answer = decide(unit)
+        last = unit.events[-1] if unit.events else None
+        created = IdempotencyRecord._create(
+            IdempotencyRecord.Created,
+            id=record_id,
+            fingerprint=fingerprint,
+            status=answer.status,
+            body=answer.body,
+            last_event=[str(last.originator_id), last.originator_version] if last else [],
+        )
+        unit.note(created)
+        unit.touched[created.id] = created
+        return answer
+
+    return Command(once, command.context, (record_id, *command.reads))

@@ -1,0 +1,385 @@
+"""The writer: one thread that decides queued commands in turn and saves each batch in one transaction."""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar, cast
+from uuid import UUID
+
+from eventsourcing.persistence import IntegrityError, PersistenceError
+
+from crm_shared.context import CommandContext, command_context
+from crm_shared.domain import Aggregate
+from crm_shared.errors import Conflict, NotFound, StoreUnavailable
+from crm_shared.eventstore import EventSourcedApplication
+
+T = TypeVar("T")
+A = TypeVar("A", bound=Aggregate)
+
+log = logging.getLogger(__name__)
+
+BATCH_LIMIT = 500
+HELD_LIMIT = 2_000
+CONFLICT_ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[T]):
+    """What a command answered and where it stands in the log.
+
+    `position` is the log position of the last event that the command stored, or, when it stored none, of the
+    last event of the aggregates that it loaded; 0 when there is no such event.
+    """
+
+    value: T
+    position: int
+
+
+@dataclass(frozen=True)
+class Command(Generic[T]):
+    """A decision to be taken on the writer's thread.
+
+    `decide` receives the `Unit` and returns the answer, or raises a `RelataError` to reject the command.
+    `reads` are the ids that it will look at, so that a whole batch is loaded in one round trip.
+    """
+
+    decide: Callable[["Unit"], T]
+    context: CommandContext = field(default_factory=CommandContext)
+    reads: tuple[UUID, ...] = ()
+
+
+class Unit:
+    """What one command sees and saves: aggregates as they stand after the commands before it in the batch."""
+
+    def __init__(self, held: "_Held") -> None:
+        self._held = held
+        self.events: list[Any] = []
+        """The events saved so far, in log order."""
+        self.touched: dict[UUID, Aggregate] = {}
+        """The aggregates looked at or saved so far."""
+
+    def find(self, kind: type[A], aggregate_id: UUID) -> A | None:
+        """The aggregate, or None when it has never been created."""
+        aggregate = self.touched.get(aggregate_id) or self._held.find(aggregate_id)
+        if aggregate is None:
+            return None
+        if not isinstance(aggregate, kind):
+            raise TypeError(f"{aggregate_id} is a {type(aggregate).__name__}, not a {kind.__name__}")
+        self.touched[aggregate_id] = aggregate
+        return aggregate
+
+    def get(self, kind: type[A], aggregate_id: UUID) -> A:
+        """The aggregate; raises `NotFound` when it has never been created."""
+        aggregate = self.find(kind, aggregate_id)
+        if aggregate is None:
+            raise NotFound(f"there is no {kind.__name__.lower()} {aggregate_id}")
+        return aggregate
+
+    def save(self, *aggregates: Aggregate) -> None:
+        """Put these aggregates' new events into the batch, in the order given.
+
+        The command answers with the position of the last one: save what is public last.
+        """
+        for aggregate in aggregates:
+            self.touched[aggregate.id] = aggregate
+            self.events.extend(aggregate.collect_events())
+
+    def note(self, aggregate: Aggregate) -> None:
+        """Put an aggregate's new events before all others, where they do not count as the command's position."""
+        self.events[:0] = aggregate.collect_events()
+
+    def position_of(self, stream_id: UUID, version: int) -> int:
+        """The log position of one stored event."""
+        return self._held.position_of(stream_id, version)
+
+    @property
+    def changed(self) -> set[UUID]:
+        """The aggregates that this command has changed so far, saved or not."""
+        changed = {event.originator_id for event in self.events}
+        changed.update(one for one, aggregate in self.touched.items() if aggregate.pending_events)
+        return changed
+
+
+class _Held:
+    """Aggregates kept between commands and batches, brought up to date by one query per batch."""
+
+    def __init__(self, application: EventSourcedApplication) -> None:
+        self._application = application
+        self._aggregates: OrderedDict[UUID, Aggregate] = OrderedDict()
+        self._positions: dict[UUID, int] = {}
+        self._fresh: set[UUID] = set()
+        # Events decided in this batch and not yet stored: what a rejected command must not take with it.
+        self._batch: dict[UUID, list[Any]] = {}
+
+    def begin(self, reads: Iterable[UUID]) -> None:
+        """Start a batch: whatever is held counts as stale until it has been read again."""
+        self._fresh.clear()
+        self._batch.clear()
+        self._refresh(set(reads))
+
+    def find(self, aggregate_id: UUID) -> Aggregate | None:
+        if aggregate_id not in self._fresh:
+            self._refresh({aggregate_id})
+        return self._aggregates.get(aggregate_id)
+
+    def position(self, aggregate_id: UUID) -> int:
+        return self._positions.get(aggregate_id, 0)
+
+    def position_of(self, stream_id: UUID, version: int) -> int:
+        return self._application.load({stream_id: version - 1})[0][1]
+
+    def _refresh(self, ids: set[UUID]) -> None:
+        if not ids:
+            return
+        versions = {one: held.version if (held := self._aggregates.get(one)) else 0 for one in ids}
+        for event, position in self._application.load(versions):
+            stream_id: UUID = event.originator_id
+            self._aggregates[stream_id] = event.mutate(self._aggregates.get(stream_id))
+            self._positions[stream_id] = position
+        self._fresh |= ids
+
+    def accept(self, unit: Unit) -> None:
+        """Keep what an accepted command changed."""
+        for event in unit.events:
+            self._batch.setdefault(event.originator_id, []).append(event)
+        self._aggregates.update(unit.touched)
+        self._fresh.update(unit.touched)
+
+    def reject(self, unit: Unit) -> None:
+        """Forget what a rejected command changed: restore its aggregates from the store and the batch so far."""
+        changed = unit.changed
+        for aggregate_id in changed:
+            self._forget(aggregate_id)
+        self._refresh(changed)
+        for aggregate_id in changed:
+            for event in self._batch.get(aggregate_id, ()):
+                self._aggregates[aggregate_id] = event.mutate(self._aggregates.get(aggregate_id))
+
+    def stored(self, events: Sequence[Any], positions: Sequence[int]) -> None:
+        """Note where the batch's events stand in the log, and let go of what was used longest ago."""
+        for event, position in zip(events, positions, strict=True):
+            self._positions[event.originator_id] = position
+            self._aggregates.move_to_end(event.originator_id)
+        while len(self._aggregates) > HELD_LIMIT:
+            self._forget(next(iter(self._aggregates)))
+
+    def forget_all(self) -> None:
+        """Drop everything: the store, not memory, knows what is true now."""
+        self._aggregates.clear()
+        self._positions.clear()
+        self._fresh.clear()
+        self._batch.clear()
+
+    def _forget(self, aggregate_id: UUID) -> None:
+        self._aggregates.pop(aggregate_id, None)
+        self._positions.pop(aggregate_id, None)
+        self._fresh.discard(aggregate_id)
+
+
+@dataclass
+class _Job:
+    """Queued commands that are answered together, through one future."""
+
+    commands: Sequence[Command[Any]]
+    results: list[Outcome[Any] | Exception]
+    answer: Callable[[], None]
+
+
+@dataclass
+class _Decided:
+    """A command that was accepted within a batch and waits for the batch to be stored."""
+
+    job: _Job
+    index: int
+    value: Any
+    events: Sequence[Any]
+    touched: Sequence[UUID]
+
+
+class Writer:
+    """Runs commands one after the other on a thread of its own; many of them share one transaction.
+
+    The first command of an idle writer is saved at once; while it is being stored, others queue up and form the
+    next batch. Await `run` from the event loop.
+    """
+
+    def __init__(self, application: EventSourcedApplication, *, batch_limit: int = BATCH_LIMIT) -> None:
+        self._application = application
+        self._held = _Held(application)
+        self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._batch_limit = batch_limit
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
+        self._thread.start()
+
+    async def run(self, command: Command[T]) -> Outcome[T]:
+        """Decide one command and wait until it is durable.
+
+        Raises the command's own `RelataError` when it is rejected, `Conflict` when other processes kept changing
+        the same aggregates, and `StoreUnavailable` when PostgreSQL cannot be reached.
+        """
+        outcome = (await self.run_all([command]))[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def run_all(self, commands: Sequence[Command[T]]) -> list[Outcome[T] | Exception]:
+        """Decide commands in their order and wait until all are durable; one result or error for each."""
+        if self._closed:
+            raise StoreUnavailable("the service is stopping")
+        if not commands:
+            return []
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+
+        def answer() -> None:
+            # A caller that has gone away has cancelled its future; the command stays stored.
+            loop.call_soon_threadsafe(lambda: None if future.done() else future.set_result(None))
+
+        job = _Job(commands, [_unanswered] * len(commands), answer)
+        self._queue.put(job)
+        await future
+        return job.results
+
+    def close(self) -> None:
+        """Finish what is queued and stop the thread."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        stopping = False
+        while not stopping:
+            jobs: list[_Job] = []
+            size = 0
+            job = self._queue.get()
+            while job is not None:
+                jobs.append(job)
+                size += len(job.commands)
+                if size >= self._batch_limit:
+                    break
+                try:
+                    job = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            else:
+                stopping = True
+            if jobs:
+                self._run_jobs(jobs)
+
+    def _run_jobs(self, jobs: Sequence[_Job]) -> None:
+        pending = [(job, index) for job in jobs for index in range(len(job.commands))]
+        for start in range(0, len(pending), self._batch_limit):
+            self._run_batch(pending[start : start + self._batch_limit])
+        for job in jobs:
+            try:
+                job.answer()
+            except RuntimeError:
+                log.warning("the event loop closed before a stored command was answered")
+
+    def _run_batch(self, batch: Sequence[tuple[_Job, int]]) -> None:
+        try:
+            decided = self._decide(batch)
+            try:
+                self._store(decided)
+            except IntegrityError:
+                # Somebody else wrote to one of the streams: only the command concerned should decide again.
+                self._held.forget_all()
+                for job, index in batch:
+                    self._run_alone(job, index)
+        except Exception as error:
+            self._held.forget_all()
+            failure = _as_store_error(error)
+            for job, index in batch:
+                job.results[index] = failure
+
+    def _run_alone(self, job: _Job, index: int) -> None:
+        for _ in range(CONFLICT_ATTEMPTS):
+            try:
+                self._store(self._decide([(job, index)]))
+                return
+            except IntegrityError:
+                self._held.forget_all()
+            except PersistenceError as error:
+                self._held.forget_all()
+                job.results[index] = _as_store_error(error)
+                return
+        job.results[index] = Conflict(
+            "others kept changing the same records at the same time; try again", code="concurrent_changes"
+        )
+
+    def _decide(self, batch: Sequence[tuple[_Job, int]]) -> list[_Decided]:
+        self._held.begin(read for job, index in batch for read in job.commands[index].reads)
+        decided: list[_Decided] = []
+        for job, index in batch:
+            command = job.commands[index]
+            unit = Unit(self._held)
+            try:
+                with command_context(command.context):
+                    value = command.decide(unit)
+                for aggregate in unit.touched.values():
+                    if aggregate.pending_events:
+                        raise RuntimeError(f"{aggregate!r} was changed and not saved")
+            except PersistenceError:
+                raise
+            except Exception as error:  # whatever a rule raises is that command's answer
+                self._held.reject(unit)
+                job.results[index] = error
+                continue
+            self._held.accept(unit)
+            decided.append(_Decided(job, index, value, tuple(unit.events), tuple(unit.touched)))
+        return decided
+
+    def _store(self, decided: Sequence[_Decided]) -> None:
+        events = [event for one in decided for event in one.events]
+        positions: list[int] = []
+        if events:
+            try:
+                positions = self._application.put(events)
+            except IntegrityError:
+                # The library retries a save when the connection drops, so the conflict may be with ourselves.
+                found = self._positions_if_stored(events)
+                if found is None:
+                    raise
+                positions = found
+            self._held.stored(events, positions)
+        taken = 0
+        for one in decided:
+            taken += len(one.events)
+            if one.events:
+                position = positions[taken - 1]
+            else:
+                position = max((self._held.position(touched) for touched in one.touched), default=0)
+            one.job.results[one.index] = Outcome(one.value, position)
+
+    def _positions_if_stored(self, events: Sequence[Any]) -> list[int] | None:
+        """The positions of these very events if the store already has them (their contexts name their command)."""
+        first_versions: dict[UUID, int] = {}
+        for event in events:
+            first_versions.setdefault(event.originator_id, event.originator_version - 1)
+        stored = {
+            (event.originator_id, event.originator_version): (event, position)
+            for event, position in self._application.load(first_versions)
+        }
+        positions: list[int] = []
+        for event in events:
+            match = stored.get((event.originator_id, event.originator_version))
+            if match is None or match[0].context["command_id"] != event.context["command_id"]:
+                return None
+            positions.append(match[1])
+        return positions
+
+
+_unanswered = cast(Outcome[Any], RuntimeError("the command was not run"))
+
+
+def _as_store_error(error: Exception) -> Exception:
+    if isinstance(error, PersistenceError):
+        return StoreUnavailable("the event store cannot be reached; try again with the same Idempotency-Key")
+    log.error("the writer failed", exc_info=error)
+    return error
