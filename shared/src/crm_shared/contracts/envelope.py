@@ -122,7 +122,8 @@ def encode(fact: StoredFact, position: int, key: str, data: EventData) -> Record
     key_bytes = key.encode()
     value = data.model_dump_json().encode()
     stream_id = str(fact.originator_id)
-    event_id = derived_id(event_type.service, event_type.name, stream_id, str(fact.originator_version))
+    kind = ("state",) if event_type.state else ()
+    event_id = derived_id(event_type.service, stream_id, str(fact.originator_version), *kind)
     headers = [
         *_fixed_headers(event_type),
         ("ce_id", str(event_id).encode()),

@@ -27,7 +27,12 @@ class PublicEventType:
     major: int
     minor: int
     model: type[EventData]
-    topic: str
+    state: bool
+
+    @property
+    def topic(self) -> str:
+        """The topic that it travels on."""
+        return state_topic(self.service) if self.state else events_topic(self.service)
 
     @property
     def ce_type(self) -> str:
@@ -61,8 +66,7 @@ def public_event(service: str, version: str, *, state: bool = False) -> Callable
 
     def register(model: M) -> M:
         major, minor = (int(part) for part in version.split("."))
-        topic = state_topic(service) if state else events_topic(service)
-        _by_model[model] = PublicEventType(service, model.__name__, major, minor, model, topic)
+        _by_model[model] = PublicEventType(service, model.__name__, major, minor, model, state)
         return model
 
     return register
