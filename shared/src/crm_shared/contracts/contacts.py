@@ -1,5 +1,7 @@
 """Public events of contacts: customers, their identities, details, tags and preferences."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from crm_shared.contracts.registry import EventData, public_event
@@ -56,7 +58,9 @@ class Preferences(Value):
     language: str | None = Field(None, description="BCP 47 tag")
 
 
-Attributes = dict[str, Scalar]
+Attributes = Annotated[
+    dict[str, Scalar] | None, Field(description="Custom attributes: name to value", json_schema_extra=PII)
+]
 
 
 @public_event("contacts", "1.0")
@@ -68,7 +72,7 @@ class CustomerIdentified(EventData):
     identifiers: list[Identifier]
     profile: Profile
     tags: list[str]
-    attributes: Attributes = Field(json_schema_extra=PII)
+    attributes: Attributes = None
 
 
 @public_event("contacts", "1.0")
@@ -78,7 +82,7 @@ class CustomerDetailsChanged(EventData):
     customer_id: CustomerId
     changed: Pointers
     profile: Profile
-    attributes: Attributes = Field(json_schema_extra=PII)
+    attributes: Attributes = None
 
 
 @public_event("contacts", "1.0")
@@ -122,5 +126,5 @@ class CustomerState(EventData):
     identifiers: list[Identifier]
     profile: Profile
     tags: list[str]
-    attributes: Attributes = Field(json_schema_extra=PII)
+    attributes: Attributes = None
     preferences: Preferences | None = None

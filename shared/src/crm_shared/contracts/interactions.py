@@ -30,7 +30,9 @@ class InteractionLogged(EventData):
     body: str | None = Field(None, json_schema_extra=PII)
     agent: str | None = Field(None, description="Opaque id of the member of staff")
     external_id: str | None = Field(None, description="The id in the reporting system")
-    attributes: dict[str, Scalar] = Field(json_schema_extra=PII)
+    attributes: dict[str, Scalar] | None = Field(
+        None, description="Custom attributes: name to value", json_schema_extra=PII
+    )
 
 
 @public_event("interactions", "1.0")
