@@ -9,9 +9,9 @@ from crm_shared.contracts.types import PII, CustomerId, Pointers, Scalar, Value
 
 
 class Identifier(Value):
-    """Something that names a customer in some system. Types are open; known: email, phone, external."""
+    """Something that names a customer in some system."""
 
-    type: str = Field(description="Open enumeration", examples=["email", "phone", "external"])
+    type: str = Field(description="Open enumeration; known: email, phone, external")
     value: str | None = Field(None, description="Normalised: lower-case email, E.164 phone", json_schema_extra=PII)
     system: str | None = Field(None, description="The system that an external id belongs to")
 
@@ -19,10 +19,10 @@ class Identifier(Value):
 class Address(Value):
     """A postal address."""
 
-    line: str | None = Field(None, json_schema_extra=PII)
-    city: str | None = None
-    region: str | None = None
-    postal_code: str | None = Field(None, json_schema_extra=PII)
+    line: str | None = Field(None, description="House number, street, ward", json_schema_extra=PII)
+    city: str | None = Field(None, description="City or district")
+    region: str | None = Field(None, description="Province, state")
+    postal_code: str | None = Field(None, description="As written there", json_schema_extra=PII)
     country: str | None = Field(None, description="ISO 3166-1 alpha-2 code")
 
 
@@ -30,13 +30,13 @@ class Profile(Value):
     """Who the customer is."""
 
     kind: str | None = Field(None, description="Open enumeration; known: person, organisation")
-    name: str | None = Field(None, json_schema_extra=PII)
+    name: str | None = Field(None, description="The full name, in its own order", json_schema_extra=PII)
     birth_date: str | None = Field(None, description="YYYY-MM-DD", json_schema_extra=PII)
-    gender: str | None = Field(None, json_schema_extra=PII)
+    gender: str | None = Field(None, description="As the customer states it", json_schema_extra=PII)
     language: str | None = Field(None, description="BCP 47 tag")
     income: str | None = Field(None, description="Yearly income, a decimal number as text", json_schema_extra=PII)
-    address: Address | None = None
-    industry: str | None = None
+    address: Address | None = Field(None, description="Where the customer lives or resides")
+    industry: str | None = Field(None, description="Of an organisation")
     size: int | None = Field(None, description="Number of employees")
     lifecycle_stage: str | None = Field(None, description="Open enumeration; known: prospect, customer, former")
 
@@ -69,9 +69,9 @@ class CustomerIdentified(EventData):
 
     customer_id: CustomerId
     source: str = Field(description="The system that reported the customer")
-    identifiers: list[Identifier]
+    identifiers: list[Identifier] = Field(description="All that are known")
     profile: Profile
-    tags: list[str]
+    tags: list[str] = Field(description="Labels that people or systems put on the customer")
     attributes: Attributes = None
 
 
@@ -81,7 +81,7 @@ class CustomerDetailsChanged(EventData):
 
     customer_id: CustomerId
     changed: Pointers
-    profile: Profile
+    profile: Profile = Field(description="New values of the changed fields")
     attributes: Attributes = None
 
 
@@ -90,7 +90,7 @@ class IdentityLinked(EventData):
     """A further identifier was found to name this customer."""
 
     customer_id: CustomerId
-    identifier: Identifier
+    identifier: Identifier = Field(description="The further identifier")
 
 
 @public_event("contacts", "1.0")
@@ -98,7 +98,7 @@ class CustomerTagged(EventData):
     """A tag was put on the customer."""
 
     customer_id: CustomerId
-    tag: str
+    tag: str = Field(description="The label")
 
 
 @public_event("contacts", "1.0")
@@ -106,7 +106,7 @@ class CustomerUntagged(EventData):
     """A tag was taken off the customer."""
 
     customer_id: CustomerId
-    tag: str
+    tag: str = Field(description="The label")
 
 
 @public_event("contacts", "1.0")
@@ -115,7 +115,7 @@ class PreferencesChanged(EventData):
 
     customer_id: CustomerId
     changed: Pointers
-    preferences: Preferences
+    preferences: Preferences = Field(description="All of them, as they are now")
 
 
 @public_event("contacts", "1.0", state=True)
@@ -123,8 +123,8 @@ class CustomerState(EventData):
     """Everything that contacts knows of a customer, as of the record's `ce_sequence`."""
 
     customer_id: CustomerId
-    identifiers: list[Identifier]
+    identifiers: list[Identifier] = Field(description="All that are known")
     profile: Profile
-    tags: list[str]
+    tags: list[str] = Field(description="Labels that people or systems put on the customer")
     attributes: Attributes = None
-    preferences: Preferences | None = None
+    preferences: Preferences | None = Field(None, description="Absent until the customer states any")

@@ -9,21 +9,21 @@ from crm_shared.contracts.types import PII, CustomerId, Uuid, Value
 class Question(Value):
     """One question of a survey."""
 
-    key: str
+    key: str = Field(description="Unique within the survey")
     kind: str = Field(description="Open enumeration; known: nps, csat, ces, rating, choice, text")
-    prompt: str
-    required: bool
-    choices: list[str] = Field(default_factory=list)
+    prompt: str = Field(description="What is asked")
+    required: bool = Field(description="Whether an answer must be given")
+    choices: list[str] = Field(default_factory=list, description="Of a choice question")
 
 
 class QuestionAnswer(Value):
     """The answer to one question: a number for scores, a choice, or text."""
 
-    question: str
-    kind: str
-    number: int | None = None
-    choice: str | None = None
-    text: str | None = Field(None, json_schema_extra=PII)
+    question: str = Field(description="The key of the question")
+    kind: str = Field(description="Open enumeration; known: nps, csat, ces, rating, choice, text")
+    number: int | None = Field(None, description="The answer to nps, csat, ces and rating")
+    choice: str | None = Field(None, description="The answer to choice")
+    text: str | None = Field(None, description="The answer to text", json_schema_extra=PII)
 
 
 @public_event("feedback", "1.0")
@@ -31,10 +31,10 @@ class SurveyPublished(EventData):
     """A survey was published, or published anew with a higher version. Keyed by the survey's own id."""
 
     survey_id: Uuid
-    key: str
-    title: str
-    version: int
-    questions: list[Question]
+    key: str = Field(description="The survey's readable key")
+    title: str = Field(description="For people")
+    version: int = Field(description="Rises by one with every publication")
+    questions: list[Question] = Field(description="In the order of asking")
 
 
 @public_event("feedback", "1.0")
@@ -43,8 +43,8 @@ class SurveyAnswered(EventData):
 
     response_id: Uuid
     survey_id: Uuid
-    survey_key: str
-    survey_version: int
+    survey_key: str = Field(description="The survey's readable key")
+    survey_version: int = Field(description="The version that was answered")
     customer_id: CustomerId
-    channel: str | None = None
-    answers: list[QuestionAnswer]
+    channel: str | None = Field(None, description="How the answer came in; open enumeration")
+    answers: list[QuestionAnswer] = Field(description="One per answered question")

@@ -9,11 +9,11 @@ from crm_shared.contracts.types import PII, CustomerId, Money, Scalar, Uuid, Val
 class PurchaseLine(Value):
     """One line of an order."""
 
-    sku: str
-    name: str | None = None
-    category: str | None = None
-    quantity: int
-    unit_price: Money | None = None
+    sku: str = Field(description="The article, in the reporting system")
+    name: str | None = Field(None, description="Of the article")
+    category: str | None = Field(None, description="Of the article")
+    quantity: int = Field(description="How many")
+    unit_price: Money | None = Field(None, description="The price of one")
 
 
 @public_event("interactions", "1.0")
@@ -26,8 +26,8 @@ class InteractionLogged(EventData):
         description="Open enumeration; known: email, phone, sms, chat, web, app, social, mail, in_person"
     )
     direction: str = Field(description="Open enumeration; known: inbound, outbound")
-    subject: str | None = Field(None, json_schema_extra=PII)
-    body: str | None = Field(None, json_schema_extra=PII)
+    subject: str | None = Field(None, description="What it was about", json_schema_extra=PII)
+    body: str | None = Field(None, description="What was said", json_schema_extra=PII)
     agent: str | None = Field(None, description="Opaque id of the member of staff")
     external_id: str | None = Field(None, description="The id in the reporting system")
     attributes: dict[str, Scalar] | None = Field(
@@ -41,8 +41,8 @@ class PurchaseRecorded(EventData):
 
     purchase_id: Uuid
     customer_id: CustomerId
-    system: str
-    order_id: str
-    total: Money
-    lines: list[PurchaseLine]
-    channel: str | None = None
+    system: str = Field(description="The system that the order is from")
+    order_id: str = Field(description="The order in that system")
+    total: Money = Field(description="What the customer paid")
+    lines: list[PurchaseLine] = Field(description="What was bought; may be empty when only the total is known")
+    channel: str | None = Field(None, description="Open enumeration; known: store, web, app, phone, social")

@@ -9,11 +9,11 @@ from crm_shared.contracts.types import PII, CustomerId, Uuid, Value
 class DecidingValue(Value):
     """One leaf of the condition at the moment of the decision."""
 
-    field: str
-    op: str
+    field: str = Field(description="What the leaf names, for example purchases.count")
+    op: str = Field(description="The operator of the leaf")
     threshold: str = Field(description="The value in the condition, as JSON text")
     actual: str | None = Field(None, description="The customer's value, as JSON text", json_schema_extra=PII)
-    result: bool
+    result: bool = Field(description="Whether the leaf held")
 
 
 @public_event("segmentation", "1.0")
@@ -21,11 +21,11 @@ class SegmentDefined(EventData):
     """A segment was defined, or defined anew with a higher version. Keyed by the segment's own id."""
 
     segment_id: Uuid
-    key: str
-    name: str
-    description: str | None = None
+    key: str = Field(description="The segment's readable key, unique among segments")
+    name: str = Field(description="For people")
+    description: str | None = Field(None, description="For people")
     condition: str = Field(description="The condition in the segment language, as JSON text")
-    version: int
+    version: int = Field(description="Rises by one with every definition")
 
 
 @public_event("segmentation", "1.0")
@@ -33,7 +33,7 @@ class SegmentRetired(EventData):
     """A segment is no longer in use; its members leave. Keyed by the segment's own id."""
 
     segment_id: Uuid
-    key: str
+    key: str = Field(description="The segment's readable key, unique among segments")
 
 
 @public_event("segmentation", "1.0")
@@ -42,11 +42,11 @@ class CustomerEnteredSegment(EventData):
 
     customer_id: CustomerId
     segment_id: Uuid
-    segment_key: str
-    segment_name: str
-    definition_version: int
+    segment_key: str = Field(description="The segment's readable key")
+    segment_name: str = Field(description="As it was at the decision")
+    definition_version: int = Field(description="The version of the segment that decided")
     because: str = Field(description="Open enumeration; known: facts_changed, segment_defined")
-    values: list[DecidingValue]
+    values: list[DecidingValue] = Field(description="The values that decided, one per leaf")
 
 
 @public_event("segmentation", "1.0")
@@ -55,11 +55,11 @@ class CustomerLeftSegment(EventData):
 
     customer_id: CustomerId
     segment_id: Uuid
-    segment_key: str
-    segment_name: str
-    definition_version: int
+    segment_key: str = Field(description="The segment's readable key")
+    segment_name: str = Field(description="As it was at the decision")
+    definition_version: int = Field(description="The version of the segment that decided")
     because: str = Field(description="Open enumeration; known: facts_changed, segment_defined, segment_retired")
-    values: list[DecidingValue]
+    values: list[DecidingValue] = Field(description="The values that decided, one per leaf")
 
 
 @public_event("segmentation", "1.0", state=True)
