@@ -78,7 +78,11 @@ EXAMPLES: tuple[EventData, ...] = (
     CustomerDetailsChanged(
         customer_id=CUSTOMER,
         changed=["/profile/address", "/attributes/hạng"],
-        profile=Profile(address=_address.model_copy(update={"line": "5 Phố Tràng Tiền", "city": "Hà Nội"})),
+        profile=Profile(
+            address=_address.model_copy(
+                update={"line": "5 Phố Tràng Tiền", "city": "Hà Nội", "region": "HN", "postal_code": "10000"}
+            )
+        ),
         attributes={"hạng": "bạch kim"},
     ),
     IdentityLinked(customer_id=CUSTOMER, identifier=_phone),
