@@ -157,13 +157,14 @@ class EventSourcedApplication(Application[UUID]):
         """The recorder, as the type that it is."""
         return cast(OrderedRecorder, self.recorder)
 
+    def domain_event(self, stored: StoredEvent) -> Any:
+        """The domain event in a stored one."""
+        return self.mapper.to_domain_event(stored)
+
     def put(self, events: Sequence[Any]) -> list[int]:
         """Store events of any number of aggregates in one transaction; their log positions, in order."""
         return [int(recording.notification.id) for recording in self.events.put(events)]
 
     def load(self, versions: Mapping[UUID, int]) -> list[tuple[Any, int]]:
         """(domain event, log position) of these streams after the given versions, each stream in order."""
-        return [
-            (self.mapper.to_domain_event(event), event.position)
-            for event in self.ordered_recorder.select_newer(versions)
-        ]
+        return [(self.domain_event(event), event.position) for event in self.ordered_recorder.select_newer(versions)]

@@ -1,5 +1,6 @@
 """The envelope: CloudEvents 1.0 in Kafka's binary mode, written and read without any other library."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +35,9 @@ HEADER_NAMES = (
 )
 MAX_RECORD_BYTES = 64 * 1024
 SEQUENCE_DIGITS = 20
+_LAST_POSITION = f"{2**63 - 1:0{SEQUENCE_DIGITS}}"
+_REQUIRED = frozenset(HEADER_NAMES)
+_TYPE = re.compile(r"crm\.([a-z0-9]+)\.([A-Za-z0-9]+)\.v([0-9]{1,9})")
 
 
 class EnvelopeError(ValueError):
@@ -69,7 +73,7 @@ class PublicEvent:
     """A public event as a subscriber sees it.
 
     `service` is the source without its slash, `name` and `major` the type's parts, `key` the record's key,
-    `sequence` the position in the source's log. `occurred_at` is `ce_time`. `data` is None for a tombstone.
+    `sequence` the position in the source's log. `occurred_at` is `ce_time`.
     """
 
     id: str
@@ -147,28 +151,35 @@ def encode(fact: StoredFact, position: int, key: str, data: EventData) -> Record
 def type_of(headers: Iterable[tuple[str, bytes]]) -> str | None:
     """The CloudEvents type of a record, or None when it carries none: enough to skip what is not of interest."""
     for name, value in headers:
-        if name == "ce_type":
+        if name == "ce_type" and value is not None:
             return value.decode("utf-8", "replace")
     return None
 
 
+@lru_cache(maxsize=256)
 def split_type(ce_type: str) -> tuple[str, str, int]:
     """(service, event name, major version) of `crm.<service>.<Name>.v<major>`; raises `EnvelopeError`."""
-    parts = ce_type.split(".")
-    if len(parts) != 4 or parts[0] != "crm" or parts[3][:1] != "v" or not parts[3][1:].isdigit():
+    parts = _TYPE.fullmatch(ce_type)
+    if parts is None:
         raise EnvelopeError(f"ce_type {ce_type!r} does not name a Relata event")
-    return parts[1], parts[2], int(parts[3][1:])
+    return parts[1], parts[2], int(parts[3])
 
 
 def decode(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> PublicEvent:
-    """The public event in a record. Unknown headers are ignored.
+    """The public event in a record. Unknown headers are ignored, whatever they hold.
 
-    Raises `EnvelopeError` when the key, a required header or the JSON object is missing or malformed.
+    Raises `EnvelopeError` when the key, a header of the contract or the JSON object is missing or malformed; also
+    for a tombstone, which has no payload: look for a null or empty value first where the topic is a state topic.
     """
     try:
-        named = {name: text.decode() for name, text in headers}
+        named = {name: text.decode() for name, text in headers if name in _REQUIRED}
+        if len(named) < len(_REQUIRED):
+            missing = [name for name in HEADER_NAMES if name not in named]
+            raise EnvelopeError(f"the record lacks the headers {', '.join(missing)}")
         service, name, major = split_type(named["ce_type"])
-        if key is None or value is None:
+        if named["ce_specversion"] != "1.0" or named["ce_source"] != f"/{service}":
+            raise EnvelopeError(f"{named['ce_type']} in version {named['ce_specversion']} from {named['ce_source']}")
+        if not key or not value:
             raise EnvelopeError("the record has no key or no value")
         data = orjson.loads(value)
         if type(data) is not dict:
@@ -180,10 +191,10 @@ def decode(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, 
             major=major,
             key=key.decode(),
             subject=named["ce_subject"],
-            occurred_at=datetime.fromisoformat(named["ce_time"]),
-            recorded_at=datetime.fromisoformat(named["ce_recordedtime"]),
-            sequence=int(named["ce_sequence"]),
-            stream_version=int(named["ce_streamversion"]),
+            occurred_at=_moment(named["ce_time"]),
+            recorded_at=_moment(named["ce_recordedtime"]),
+            sequence=_position(named["ce_sequence"]),
+            stream_version=_position(named["ce_streamversion"]),
             correlation_id=named["ce_correlationid"],
             causation_id=named["ce_causationid"],
             actor=named["ce_actor"],
@@ -192,7 +203,18 @@ def decode(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, 
         )
     except EnvelopeError:
         raise
-    except KeyError as missing:
-        raise EnvelopeError(f"the header {missing} is missing") from missing
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError) as error:  # not UTF-8, not JSON, not a time; or a null header
         raise EnvelopeError(f"the record cannot be read: {error}") from error
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise EnvelopeError(f"the time {text!r} has no zone")
+    return moment
+
+
+def _position(text: str) -> int:
+    if len(text) != SEQUENCE_DIGITS or not (text.isascii() and text.isdigit()) or text > _LAST_POSITION:
+        raise EnvelopeError(f"{text!r} is not a position: {SEQUENCE_DIGITS} digits, below 2^63")
+    return int(text)

@@ -1,0 +1,298 @@
+"""The consumer of a projection: batches from Kafka, each event applied once, offsets committed after the write."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+
+from crm_shared import metrics
+from crm_shared.contracts.envelope import EnvelopeError, PublicEvent, decode, type_of
+from crm_shared.documents import Document
+from crm_shared.errors import StoreUnavailable
+from crm_shared.kafka import Kafka, Topic, cluster_id
+from crm_shared.parking import Parking
+from crm_shared.progress import PartitionProgress, Progress
+from crm_shared.projection import Applier
+
+log = logging.getLogger(__name__)
+
+MAX_RECORDS = 2_000
+POLL_MS = 200
+COMMIT_SECONDS = 1.0
+HEARTBEAT_SECONDS = 2.0
+POISON_ATTEMPTS = 3
+POISON_BACKOFF_SECONDS = 0.05
+STORE_BACKOFF_SECONDS = 0.5
+
+
+class ClusterChanged(Exception):
+    """The broker's address now leads to another Kafka cluster."""
+
+
+class Consumer:
+    """Feeds one `Applier` from Kafka, until cancelled.
+
+    At least once: offsets are committed after the durable write, at most a second later. What cannot be applied
+    is tried a few times, then parked with its customer. When a store or the broker cannot be reached it waits
+    and goes on where it was. On a broker that has lost its history it starts at the beginning; the positions in
+    the documents make that harmless.
+    """
+
+    def __init__(self, applier: Applier, database: AsyncDatabase[Document], kafka: Kafka) -> None:
+        self._applier = applier
+        self._kafka = kafka
+        self.progress = Progress(database, applier.name)
+        self.parking = Parking(database, applier.name, kafka)
+        self.ready = False
+
+    @property
+    def name(self) -> str:
+        """The projection's permanent name."""
+        return self._applier.name
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics that it reads."""
+        return list(self._applier.topics)
+
+    async def check(self) -> None:
+        """Raise unless it is connected and reading."""
+        if not self.ready:
+            raise RuntimeError("not connected to the broker")
+
+    async def run(self) -> None:
+        """Consume until cancelled."""
+        while True:
+            try:
+                await self._applier.prepare()
+                async with self._session() as session:
+                    self.ready = True
+                    await session.work()
+            except ClusterChanged as change:
+                log.warning("the broker now belongs to another cluster; reading it from the start: %s", change)
+            except (KafkaError, PyMongoError, StoreUnavailable, OSError, TimeoutError) as error:
+                log.warning("%s will try again: %s", self._applier.name, error)
+                await asyncio.sleep(STORE_BACKOFF_SECONDS)
+            except Exception:
+                log.exception("%s stumbled; it starts over from what is stored", self._applier.name)
+                await asyncio.sleep(STORE_BACKOFF_SECONDS)
+            finally:
+                self.ready = False
+
+    @contextlib.asynccontextmanager
+    async def _session(self) -> AsyncIterator["_Session"]:
+        admin = self._kafka.admin()
+        producer = self._kafka.producer()
+        consumer = self._kafka.consumer(group=self._applier.name)
+        try:
+            await admin.start()
+            topics = [Topic(name) for name in (*self._applier.topics, self.parking.topic)]
+            await self._kafka.ensure_topics(admin, topics)
+            await producer.start()
+            await consumer.start()
+            session = _Session(
+                self._applier, self.progress, self.parking, consumer, producer, admin, await cluster_id(admin)
+            )
+            consumer.subscribe(topics=list(self._applier.topics), listener=session)
+            yield session
+        finally:
+            await consumer.stop()
+            await producer.stop()
+            await admin.close()
+
+
+class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
+    """One membership in the consumer group."""
+
+    def __init__(
+        self,
+        applier: Applier,
+        progress: Progress,
+        parking: Parking,
+        consumer: AIOKafkaConsumer,
+        producer: AIOKafkaProducer,
+        admin: AIOKafkaAdminClient,
+        cluster: str,
+    ) -> None:
+        self._applier = applier
+        self._store = progress
+        self._parking = parking
+        self._consumer = consumer
+        self._producer = producer
+        self._admin = admin
+        self._cluster = cluster
+        self._progress: dict[int, PartitionProgress] = {}
+        self._offsets: dict[TopicPartition, int] = {}
+        self._committed_at = self._beaten_at = time.monotonic()
+        # Held while a batch is applied, so that partitions change hands only between batches.
+        self._busy = asyncio.Lock()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Finish the batch, commit, and forget: the partitions may go to another member."""
+        async with self._busy:
+            await self._commit()
+            self._applier.forget()
+            self._progress.clear()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Take over: who is parked, how far the view is; without that knowledge, read from the beginning."""
+        async with self._busy:
+            self._applier.forget()
+            await self._parking.load()
+            known = await self._store.load()
+            unknown: list[TopicPartition] = []
+            for partition in assigned:
+                progress = known.get(partition.partition)
+                if progress is None or progress.cluster != self._cluster:
+                    unknown.append(partition)
+                    progress = progress or PartitionProgress(partition.partition, self._cluster)
+                    progress.cluster = self._cluster
+                self._progress.setdefault(partition.partition, progress)
+            for partition in unknown:
+                # Below the start of the log the broker answers "out of range", and that leads to the earliest.
+                self._consumer.seek(partition, 0)
+
+    async def work(self) -> None:
+        """Apply batch after batch."""
+        while True:
+            batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
+            async with self._busy:
+                records = [record for batch in batches.values() for record in batch]
+                if records:
+                    started = time.perf_counter()
+                    await self._apply_until_stored(records)
+                    metrics.PROJECTION_SECONDS.labels(self._applier.name).observe(time.perf_counter() - started)
+                for partition, batch in batches.items():
+                    self._offsets[partition] = batch[-1].offset + 1
+                await self._note_progress({record.partition for record in records})
+                if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
+                    await self._commit()
+
+    async def _apply_until_stored(self, records: Sequence[ConsumerRecord]) -> None:
+        """Apply a batch, however long its stores take to come back."""
+        while True:
+            try:
+                await self._apply(records)
+                return
+            except (PyMongoError, StoreUnavailable) as error:
+                log.warning("%s waits for its store: %s", self._applier.name, error)
+                self._applier.forget()
+                await asyncio.sleep(STORE_BACKOFF_SECONDS)
+
+    async def _apply(self, records: Sequence[ConsumerRecord]) -> None:
+        events: list[PublicEvent] = []
+        source: dict[str, ConsumerRecord] = {}
+        for record in records:
+            if type_of(record.headers) not in self._applier.handles:
+                self._count("skipped")
+                continue
+            key = (record.key or b"").decode("utf-8", "replace")
+            if key in self._parking.keys:
+                await self._parking.send(self._producer, record, "the customer is parked")
+                self._count("parked")
+                continue
+            try:
+                event = decode(record.key, record.value, record.headers)
+            except EnvelopeError as error:
+                await self._give_up(key, [record], str(error))
+                continue
+            source[event.id] = record
+            events.append(event)
+        failed = await self._try(events)
+        for key, (left, cause) in failed.items():
+            await self._give_up(key, [source[event.id] for event in left], repr(cause))
+        left_out = {event.id for left, _ in failed.values() for event in left}
+        for event in events:
+            if event.id not in left_out:
+                self._progress_of(source[event.id].partition).note(event)
+        self._count("applied", len(events) - len(left_out))
+
+    async def _try(self, events: Sequence[PublicEvent]) -> dict[str, tuple[list[PublicEvent], Exception]]:
+        """Apply, and try again what fails; per key what is left in the end, and its error."""
+        remaining = list(events)
+        for attempt in range(1, POISON_ATTEMPTS + 1):
+            failures = await self._applier.apply(remaining) if remaining else {}
+            if not failures:
+                return {}
+            left = {
+                key: remaining_of_key[remaining_of_key.index(failures[key].event) :]
+                for key in failures
+                if (remaining_of_key := [event for event in remaining if event.key == key])
+            }
+            if attempt == POISON_ATTEMPTS:
+                return {key: (events_left, failures[key].error) for key, events_left in left.items()}
+            remaining = [event for events_left in left.values() for event in events_left]
+            await asyncio.sleep(POISON_BACKOFF_SECONDS * 2**attempt)
+        raise AssertionError("unreachable")
+
+    async def _give_up(self, key: str, records: Sequence[ConsumerRecord], reason: str) -> None:
+        if key:
+            await self._parking.park(self._producer, key, records, reason)
+        else:
+            for record in records:
+                await self._parking.send(self._producer, record, reason)
+        self._count("parked", len(records))
+
+    async def _release(self) -> None:
+        """Apply the dead letters of customers whose release was asked for."""
+        for key in await self._parking.release_requests(set(self._progress)):
+            letters = await self._parking.dead_letters(key)
+            events: list[PublicEvent] = []
+            error: Exception | None = None
+            for letter in letters:
+                try:
+                    events.append(decode(letter.key, letter.value, letter.headers))
+                except EnvelopeError as unreadable:
+                    error = unreadable
+                    break
+            failed = await self._try(events)
+            if failed:
+                error = failed[key][1]
+            if error is None:
+                await self._parking.unpark(key)
+            else:
+                await self._parking.park(self._producer, key, [], repr(error))
+
+    def _progress_of(self, partition: int) -> PartitionProgress:
+        return self._progress.setdefault(partition, PartitionProgress(partition, self._cluster))
+
+    async def _note_progress(self, touched: set[int]) -> None:
+        beat = time.monotonic() - self._beaten_at >= HEARTBEAT_SECONDS
+        if beat:
+            self._beaten_at = time.monotonic()
+            if (now := await cluster_id(self._admin)) != self._cluster:
+                raise ClusterChanged(f"{self._cluster} became {now}")
+            await self._release()
+            touched = set(self._progress)
+        if not touched:
+            return
+        lags = dict.fromkeys(touched, 0)
+        for partition in self._consumer.assignment():
+            if partition.partition in lags and (end := self._consumer.highwater(partition)) is not None:
+                position = self._offsets.get(partition) or await self._consumer.position(partition)
+                lags[partition.partition] += max(0, end - position)
+        for number, lag in lags.items():
+            self._progress_of(number).lag = lag
+            metrics.PROJECTION_LAG.labels(self._applier.name, str(number)).set(lag)
+        await self._store.save(self._progress_of(number) for number in touched)
+
+    async def _commit(self) -> None:
+        self._committed_at = time.monotonic()
+        offsets = {one: offset for one, offset in self._offsets.items() if one in self._consumer.assignment()}
+        self._offsets.clear()
+        if offsets:
+            try:
+                await self._consumer.commit(offsets)
+            except (CommitFailedError, IllegalStateError) as error:
+                # The group has moved on without us; the next owner reads these records again, harmlessly.
+                log.info("offsets of %s were not committed: %s", self._applier.name, error)
+
+    def _count(self, result: str, count: int = 1) -> None:
+        metrics.PROJECTION_EVENTS.labels(self._applier.name, result).inc(count)

@@ -1,0 +1,133 @@
+"""Commands over HTTP: their context and idempotency key, and the answer with its log position."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import Depends, Header, Request, Response
+
+from crm_shared.context import CommandContext, new_id, new_traceparent
+from crm_shared.errors import InvalidInput
+from crm_shared.idempotency import Answer, idempotent
+from crm_shared.writer import Command, Outcome, Unit, Writer
+
+_OPAQUE = re.compile(r"[A-Za-z0-9._:@/+=-]{1,200}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+Decision = Callable[[Unit], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What the headers of a command say: who, why, and whether it is a retry."""
+
+    service: str
+    writer: Writer
+    actor: str
+    correlation_id: str
+    causation_id: str
+    traceparent: str
+    idempotency_key: str | None
+    method: str
+    path: str
+
+    def command(
+        self,
+        decide: Decision,
+        *,
+        reads: tuple[UUID, ...] = (),
+        occurred_at: datetime | None = None,
+        request: bytes = b"",
+        part: str = "",
+    ) -> Command[Answer]:
+        """The command with its context; with an idempotency key, decided at most once for it.
+
+        `request` is the body whose retry is recognised; `part` tells the lines of one import apart.
+        """
+        context = CommandContext(
+            correlation_id=self.correlation_id,
+            causation_id=self.causation_id,
+            actor=self.actor,
+            traceparent=self.traceparent or new_traceparent(),
+            occurred_at=occurred_at,
+        )
+        command = Command(decide, context, reads)
+        if self.idempotency_key is None:
+            return command
+        fingerprint = hashlib.sha256(b"\0".join((self.method.encode(), self.path.encode(), request))).hexdigest()
+        key = f"{self.idempotency_key}#{part}" if part else self.idempotency_key
+        return idempotent(command, service=self.service, key=key, fingerprint=fingerprint)
+
+
+class CommandCall:
+    """One command request: `await call.answer(decide)` runs it and renders the response."""
+
+    def __init__(self, caller: Caller, request: Request) -> None:
+        self._caller = caller
+        self._request = request
+
+    async def answer(
+        self, decide: Decision, *, reads: tuple[UUID, ...] = (), occurred_at: datetime | None = None
+    ) -> Response:
+        """Decide durably, then answer with the body and the `position` of the last event."""
+        command = self._caller.command(decide, reads=reads, occurred_at=occurred_at, request=await self._request.body())
+        outcome = await self._caller.writer.run(command)
+        return json_response(outcome.value.status, positioned(outcome))
+
+
+def positioned(outcome: Outcome[Answer]) -> dict[str, Any]:
+    """The answer's body with the log position, the first one's if this repeats it."""
+    repeated = outcome.value.position
+    return {**outcome.value.body, "position": outcome.position if repeated is None else repeated}
+
+
+def json_response(status: int, body: Any) -> Response:
+    """A JSON response."""
+    return Response(orjson.dumps(body), status_code=status, media_type="application/json")
+
+
+async def caller(
+    request: Request,
+    idempotency_key: Annotated[str | None, Header(max_length=200, description="Makes a retry safe")] = None,
+    x_correlation_id: Annotated[str | None, Header(max_length=200)] = None,
+    x_causation_id: Annotated[str | None, Header(max_length=200)] = None,
+    x_actor_id: Annotated[str | None, Header(max_length=200, description="Opaque id, never a name")] = None,
+    traceparent: Annotated[str | None, Header(max_length=200, description="W3C trace context")] = None,
+) -> Caller:
+    """The caller of the command at hand, from its headers."""
+    runtime = request.app.state.runtime
+    return Caller(
+        service=runtime.service,
+        writer=runtime.writer,
+        actor=_opaque("X-Actor-Id", x_actor_id) or "anonymous",
+        correlation_id=_opaque("X-Correlation-Id", x_correlation_id) or new_id(),
+        causation_id=_opaque("X-Causation-Id", x_causation_id) or "",
+        # A trace context that cannot be read is replaced, as its specification asks.
+        traceparent=traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else "",
+        idempotency_key=_opaque("Idempotency-Key", idempotency_key),
+        method=request.method,
+        path=request.url.path,
+    )
+
+
+async def command_call(request: Request, caller: Annotated[Caller, Depends(caller)]) -> CommandCall:
+    """The command request at hand."""
+    return CommandCall(caller, request)
+
+
+CallerDep = Annotated[Caller, Depends(caller)]
+CommandDep = Annotated[CommandCall, Depends(command_call)]
+
+
+def _opaque(header: str, value: str | None) -> str | None:
+    if value is None:
+        return None
+    if not _OPAQUE.fullmatch(value):
+        message = "use 1 to 200 of the characters A-Z a-z 0-9 . _ : @ / + = -"
+        raise InvalidInput.at(f"header:{header}", "malformed_header", message)
+    return value

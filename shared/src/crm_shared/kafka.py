@@ -1,0 +1,115 @@
+"""Kafka clients as Relata configures them: durable producing, co-partitioned consuming, topics, partitions."""
+
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.partitioner import murmur2
+
+from crm_shared.settings import Settings
+
+# A producer's batch holds one page's records of one partition; the contract caps one record at 64 KiB.
+BATCH_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as Relata wants it: compacted for states, else deleted by age."""
+
+    name: str
+    compacted: bool = False
+
+
+class Kafka:
+    """Makes clients for one cluster."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.partitions = settings.kafka_partitions
+        self._replication_factor = settings.kafka_replication_factor
+        self._idempotence = settings.kafka_enable_idempotence
+        self._connection: dict[str, Any] = {
+            "bootstrap_servers": settings.kafka_bootstrap_servers,
+            "security_protocol": settings.kafka_security_protocol,
+        }
+        if settings.kafka_security_protocol in ("SSL", "SASL_SSL"):
+            self._connection["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
+        if settings.kafka_security_protocol.startswith("SASL"):
+            self._connection |= {
+                "sasl_mechanism": settings.kafka_sasl_mechanism,
+                "sasl_plain_username": settings.kafka_sasl_username,
+                "sasl_plain_password": settings.kafka_sasl_password,
+            }
+
+    def producer(self) -> AIOKafkaProducer:
+        """A producer that counts a record as sent when all in-sync replicas have it."""
+        return AIOKafkaProducer(
+            **self._connection,
+            acks="all",
+            enable_idempotence=self._idempotence,
+            max_batch_size=BATCH_BYTES,
+            request_timeout_ms=10_000,
+        )
+
+    def consumer(self, *topics: str, group: str | None) -> AIOKafkaConsumer:
+        """A consumer that commits only when told to and starts at the beginning.
+
+        The range assignor gives one member the same partition number of every topic.
+        """
+        return AIOKafkaConsumer(
+            *topics,
+            **self._connection,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            partition_assignment_strategy=[RangePartitionAssignor],
+            fetch_max_wait_ms=100,
+            max_partition_fetch_bytes=2 * 1024 * 1024,
+            request_timeout_ms=10_000,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
+        )
+
+    def admin(self) -> AIOKafkaAdminClient:
+        """An administrative client."""
+        return AIOKafkaAdminClient(**self._connection, request_timeout_ms=5_000)
+
+    def partition_of(self, key: bytes) -> int:
+        """The partition that the Java client's default partitioner chooses for a key."""
+        return int((murmur2(key) & 0x7FFFFFFF) % self.partitions)
+
+    async def ensure_topics(self, admin: AIOKafkaAdminClient, topics: Iterable[Topic]) -> None:
+        """Create what is missing. Existing topics are left as they are; RuntimeError if their partitions differ."""
+        wanted = {topic.name: topic for topic in topics}
+        existing = set(await admin.list_topics())
+        missing = [topic for name, topic in wanted.items() if name not in existing]
+        if missing:
+            response = await admin.create_topics([self._new_topic(topic) for topic in missing])
+            for name, code, *_ in response.topic_errors:
+                error = for_code(code)
+                if code and error is not TopicAlreadyExistsError:
+                    raise error(f"cannot create topic {name}")
+        for described in await admin.describe_topics(sorted(wanted)):
+            count = len(described["partitions"])
+            if count and count != self.partitions:
+                raise RuntimeError(
+                    f"topic {described['topic']} has {count} partitions; KAFKA_PARTITIONS says {self.partitions}"
+                )
+
+    def _new_topic(self, topic: Topic) -> NewTopic:
+        return NewTopic(
+            topic.name,
+            num_partitions=self.partitions,
+            replication_factor=self._replication_factor,
+            topic_configs={"cleanup.policy": "compact" if topic.compacted else "delete"},
+        )
+
+
+async def cluster_id(admin: AIOKafkaAdminClient) -> str:
+    """The id of the cluster that the client is connected to now."""
+    described = await admin.describe_cluster()
+    return str(described["cluster_id"])

@@ -1,0 +1,127 @@
+"""How far a view has come: per partition, the last log position of each source, and the most recent ones."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo import ReplaceOne
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+
+from crm_shared.contracts.envelope import PublicEvent
+from crm_shared.documents import Document
+from crm_shared.errors import PositionNotReached
+
+COLLECTION = "projection_progress"
+# How many positions per source and partition are remembered one by one.
+RECENT = 256
+POLL_SECONDS = 0.01
+WAIT_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class PartitionProgress:
+    """What has been applied of one partition.
+
+    `done` maps a source to the highest log position seen; `recent` to the latest positions, ascending. `lag` is
+    how many records of all topics were still unread when this was noted.
+    """
+
+    partition: int
+    cluster: str
+    done: dict[str, int] = field(default_factory=dict)
+    recent: dict[str, list[int]] = field(default_factory=dict)
+    lag: int = 0
+
+    def note(self, event: PublicEvent) -> None:
+        """The event has been applied, or was found to be applied already."""
+        if event.sequence <= self.done.get(event.service, 0):
+            return
+        self.done[event.service] = event.sequence
+        recent = self.recent.setdefault(event.service, [])
+        recent.append(event.sequence)
+        if len(recent) > RECENT:
+            del recent[: len(recent) - RECENT]
+
+    def to_document(self, projection: str) -> Document:
+        return {
+            "_id": f"{projection}:{self.partition}",
+            "projection": projection,
+            "partition": self.partition,
+            "cluster": self.cluster,
+            "done": self.done,
+            "recent": self.recent,
+            "lag": self.lag,
+            "updated_at": datetime.now(UTC),
+        }
+
+
+class Progress:
+    """Reads and writes the progress of one projection."""
+
+    def __init__(self, database: AsyncDatabase[Document], projection: str) -> None:
+        self._projection = projection
+        self._collection: AsyncCollection[Document] = database[COLLECTION]
+
+    async def load(self) -> dict[int, PartitionProgress]:
+        """What is known of every partition that was ever read."""
+        return {
+            document["partition"]: PartitionProgress(
+                document["partition"], document["cluster"], document["done"], document["recent"], document["lag"]
+            )
+            async for document in self._collection.find({"projection": self._projection})
+        }
+
+    async def save(self, partitions: Iterable[PartitionProgress]) -> None:
+        """Write what has changed. Losing this is harmless: events are read again and found to be applied."""
+        operations = [
+            ReplaceOne({"_id": document["_id"]}, document, upsert=True)
+            for document in (one.to_document(self._projection) for one in partitions)
+        ]
+        if operations:
+            await self._collection.bulk_write(operations, ordered=False)
+
+    async def report(self) -> list[dict[str, Any]]:
+        """Partition, lag and time of each partition, for operators."""
+        return [
+            {"partition": one["partition"], "lag": one["lag"], "updated_at": one["updated_at"].isoformat()}
+            async for one in self._collection.find({"projection": self._projection}).sort("partition", 1)
+        ]
+
+    async def wait_for(self, positions: Mapping[str, int], *, seconds: float = WAIT_SECONDS) -> None:
+        """Wait until the view has applied the public event at each (source, log position).
+
+        Raises `PositionNotReached` when it has not within `seconds`.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            partitions = list((await self.load()).values())
+            if all(reached(partitions, source, position) for source, position in positions.items()):
+                return
+            if time.monotonic() >= deadline:
+                wanted = ", ".join(f"{source}:{position}" for source, position in positions.items())
+                raise PositionNotReached(f"the view has not applied {wanted} within {seconds:g} s")
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def reached(partitions: Sequence[PartitionProgress], source: str, position: int) -> bool:
+    """Whether the event at this position has certainly been applied.
+
+    It has when it is among the recent positions of some partition. Otherwise its partition is unknown, and every
+    partition must have passed it: by a higher position, or by having nothing left to read while some partition
+    is so far past it that the relay, which publishes in order and page by page, must have sent it long before.
+    """
+    if any(position in partition.recent.get(source, ()) for partition in partitions):
+        return True
+    if all(partition.done.get(source, 0) >= position for partition in partitions) and partitions:
+        return True
+    long_past = any(
+        (recent := partition.recent.get(source)) and len(recent) == RECENT and recent[0] > position
+        for partition in partitions
+    )
+    return long_past and all(
+        partition.done.get(source, 0) >= position or partition.lag == 0 for partition in partitions
+    )

@@ -1,0 +1,153 @@
+"""Projections: public events folded into documents, each event once, and rows added beside them."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError
+
+from crm_shared.contracts.envelope import PublicEvent
+from crm_shared.documents import DURABLE, Document, Documents, WriteConflict
+
+Fold = Callable[[Document | None, PublicEvent], Document]
+_DUPLICATE_KEY = 11000
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An event that could not be applied, although the stores work: it is the event or the code."""
+
+    event: PublicEvent
+    error: Exception
+
+
+class Applier(Protocol):
+    """What a consumer hands events to."""
+
+    @property
+    def name(self) -> str:
+        """The permanent name: the consumer group, and the prefix of what it stores about itself."""
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """The topics to read."""
+
+    @property
+    def handles(self) -> frozenset[str]:
+        """The CloudEvents types that it applies; others are skipped unread."""
+
+    async def prepare(self) -> None:
+        """Create collections and indexes."""
+
+    async def apply(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
+        """Apply events durably, each key's in their order; the first failure of each key that has one.
+
+        The failed event and the later ones of its key are left out. Raises when a store cannot be reached.
+        """
+
+    def forget(self) -> None:
+        """Drop what is held in memory: partitions have changed hands."""
+
+
+def advance(document: Document | None, event: PublicEvent, fold: Fold) -> Document | None:
+    """The document after the event; the same object when it was applied before.
+
+    `positions` holds the last applied log position per source, so duplicates, redeliveries and replays change
+    nothing.
+    """
+    positions = document["positions"] if document else {}
+    if event.sequence <= positions.get(event.service, 0):
+        return document
+    return {**fold(document, event), "positions": {**positions, event.service: event.sequence}}
+
+
+class DocumentProjection:
+    """Folds events into one document per key, and optionally adds one row per event to a second collection.
+
+    Rows carry the event's id as `_id` and are written before the document, so that a crash in between repeats
+    the row and does not lose it.
+    """
+
+    def __init__(
+        self,
+        database: AsyncDatabase[Document],
+        *,
+        name: str,
+        topics: Sequence[str],
+        handles: frozenset[str],
+        collection: str,
+        fold: Fold,
+        document_id: Callable[[PublicEvent], str] = lambda event: event.key,
+        rows: "tuple[str, Callable[[PublicEvent], Document | None]] | None" = None,
+        indexes: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:
+        self.name = name
+        self.topics = topics
+        self.handles = handles
+        self.documents = Documents(database, collection)
+        self._database = database
+        self._fold = fold
+        self._document_id = document_id
+        self._rows = database.get_collection(rows[0], write_concern=DURABLE) if rows else None
+        self._row = rows[1] if rows else None
+        self._indexes = indexes or {}
+
+    async def prepare(self) -> None:
+        """Create the indexes (`indexes` maps a collection's name to its `IndexModel`s)."""
+        for collection, models in self._indexes.items():
+            await self._database[collection].create_indexes(list(models))
+
+    def forget(self) -> None:
+        """Drop the documents held in memory."""
+        self.documents.forget_all()
+
+    async def apply(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
+        """Fold and write. Raises `pymongo` errors when the store cannot be reached."""
+        while True:
+            try:
+                return await self._apply_once(events)
+            except WriteConflict:
+                continue
+
+    async def _apply_once(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
+        before = await self.documents.load(self._document_id(event) for event in events)
+        after = dict(before)
+        failures: dict[str, Failure] = {}
+        rows: list[Document] = []
+        for event in events:
+            if event.key in failures:
+                continue
+            one = self._document_id(event)
+            try:
+                document = advance(after[one], event, self._fold)
+                row = self._row(event) if self._row and document is not after[one] else None
+            except Exception as error:  # whatever it is, it is this event's, and its customer is parked
+                failures[event.key] = Failure(event, error)
+                continue
+            after[one] = document
+            if row is not None:
+                rows.append({**row, "_id": event.id})
+        await self._insert_rows(rows)
+        await self.documents.write(
+            {one: document for one, document in after.items() if document is not None and document is not before[one]}
+        )
+        return failures
+
+    async def _insert_rows(self, rows: Sequence[Document]) -> None:
+        if self._rows is None or not rows:
+            return
+        try:
+            await self._rows.insert_many(rows, ordered=False)
+        except BulkWriteError as error:
+            if any(one["code"] != _DUPLICATE_KEY for one in error.details["writeErrors"]):
+                raise
+
+
+def by_key(events: Sequence[PublicEvent]) -> dict[str, list[PublicEvent]]:
+    """The events of each key, in order."""
+    grouped: dict[str, list[PublicEvent]] = defaultdict(list)
+    for event in events:
+        grouped[event.key].append(event)
+    return grouped

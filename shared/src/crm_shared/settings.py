@@ -1,0 +1,73 @@
+"""The configuration that every service reads from its environment; only `main.py` of a service constructs it."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of one service. Each field is an environment variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True)
+
+    http_host: str = "127.0.0.1"
+    http_port: int = 8100
+
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    kafka_partitions: int = Field(24, ge=1)
+    kafka_replication_factor: int = Field(1, ge=1)
+    # Off only for brokers without idempotent producers, such as the embedded one.
+    kafka_enable_idempotence: bool = True
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: str | None = None
+    kafka_ssl_cafile: str | None = None
+
+    mongodb_uri: str = "mongodb://127.0.0.1:27017/?directConnection=true"
+    mongodb_database: str = ""
+
+    postgres_host: str = "127.0.0.1"
+    postgres_port: int = 5432
+    postgres_dbname: str = "relata"
+    postgres_user: str = "postgres"
+    postgres_password: str = ""
+    postgres_schema: str = ""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+
+    def schema_name(self, service: str) -> str:
+        """The PostgreSQL schema that the service's event store lives in."""
+        return self.postgres_schema or service
+
+    def database_name(self, service: str) -> str:
+        """The MongoDB database that the service's views live in."""
+        return self.mongodb_database or service
+
+    def eventsourcing_env(self, service: str) -> dict[str, str]:
+        """What the `eventsourcing` application of the service is constructed with."""
+        return {
+            "POSTGRES_DBNAME": self.postgres_dbname,
+            "POSTGRES_HOST": self.postgres_host,
+            "POSTGRES_PORT": str(self.postgres_port),
+            "POSTGRES_USER": self.postgres_user,
+            "POSTGRES_PASSWORD": self.postgres_password,
+            "POSTGRES_SCHEMA": self.schema_name(service),
+            # The writer thread, and a spare connection for requests that read the store.
+            "POSTGRES_POOL_SIZE": "1",
+            "POSTGRES_MAX_OVERFLOW": "3",
+            "POSTGRES_PRE_PING": "no",
+            "POSTGRES_CONNECT_TIMEOUT": "5",
+        }
+
+    def postgres_connection(self) -> dict[str, Any]:
+        """Arguments of `psycopg.connect`."""
+        return {
+            "dbname": self.postgres_dbname,
+            "host": self.postgres_host,
+            "port": self.postgres_port,
+            "user": self.postgres_user,
+            "password": self.postgres_password,
+        }
