@@ -1,0 +1,85 @@
+"""Field types that the request models of several services share, with their limits."""
+
+import math
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+LARGEST_INTEGER = 2**53 - 1
+_TOMORROW = timedelta(days=1)
+
+
+class RequestModel(BaseModel):
+    """Base of request bodies: an unknown field is an error, so that a misspelt one is not lost in silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def printable(text: str) -> str:
+    """The text, if it holds no control characters."""
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise PydanticCustomError("control_character", "the text holds a control character")
+    return text
+
+
+def _not_after_tomorrow(moment: datetime) -> datetime:
+    if moment > datetime.now(UTC) + _TOMORROW:
+        raise PydanticCustomError("in_the_future", "the time is more than a day in the future")
+    return moment.astimezone(UTC)
+
+
+def _scalar(value: Any) -> Any:
+    if type(value) is bool:
+        return value
+    if type(value) is int and abs(value) <= LARGEST_INTEGER:
+        return value
+    if type(value) is float and math.isfinite(value) and abs(value) <= LARGEST_INTEGER:
+        return value
+    if type(value) is str and len(value) <= 1_000:
+        return value
+    raise PydanticCustomError("not_a_scalar", "use text up to 1,000 characters, a number below 2^53, or a boolean")
+
+
+def _decimal(value: Any) -> Any:
+    if type(value) is not str:
+        raise PydanticCustomError("decimal_text", 'write the number as text, for example "12.30"')
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        raise PydanticCustomError("decimal_text", 'write the number as text, for example "12.30"') from None
+    if not number.is_finite() or "e" in value.lower():
+        raise PydanticCustomError("decimal_text", "write the number in full: no exponent, no NaN, no infinity")
+    return number
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
+SystemName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+"""The name of a reporting system, for example `webshop`."""
+ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
+Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+"""A value of an open enumeration, or the name of a custom attribute."""
+Occurred = Annotated[AwareDatetime, AfterValidator(_not_after_tomorrow)]
+"""A time with a zone, at most a day in the future; in UTC afterwards."""
+AttributeValue = Annotated[
+    Any, BeforeValidator(_scalar), Field(json_schema_extra={"type": ["string", "number", "boolean"]})
+]
+Attributes = Annotated[dict[Word, AttributeValue], Field(max_length=100)]
+"""Custom attributes: typed scalars by name."""
+DecimalText = Annotated[
+    Decimal,
+    BeforeValidator(_decimal, json_schema_input_type=str),
+    Field(max_digits=24, decimal_places=6),
+]
+"""A decimal number given as text: up to 18 digits before the point and 6 after it."""
+Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+
+
+class MoneyIn(RequestModel):
+    """An amount of money in a request."""
+
+    amount: DecimalText
+    currency: Currency
