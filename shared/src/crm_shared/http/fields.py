@@ -20,13 +20,15 @@ class RequestModel(BaseModel):
 
 
 def printable(text: str) -> str:
-    """The text, if it holds no control characters."""
+    """The text in Unicode's NFC, if it holds no control characters: one spelling for each Vietnamese name."""
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
         raise PydanticCustomError("control_character", "the text holds a control character")
-    return text
+    return unicodedata.normalize("NFC", text)
 
 
-def _not_after_tomorrow(moment: datetime) -> datetime:
+def _plausible(moment: datetime) -> datetime:
+    if moment.year < 1900:
+        raise PydanticCustomError("too_long_ago", "the time is before 1900")
     if moment > datetime.now(UTC) + _TOMORROW:
         raise PydanticCustomError("in_the_future", "the time is more than a day in the future")
     return moment.astimezone(UTC)
@@ -62,8 +64,8 @@ SystemName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,6
 ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 """A value of an open enumeration, or the name of a custom attribute."""
-Occurred = Annotated[AwareDatetime, AfterValidator(_not_after_tomorrow)]
-"""A time with a zone, at most a day in the future; in UTC afterwards."""
+Occurred = Annotated[AwareDatetime, AfterValidator(_plausible)]
+"""A time with a zone, from 1900 to a day in the future; in UTC afterwards."""
 AttributeValue = Annotated[
     Any, BeforeValidator(_scalar), Field(json_schema_extra={"type": ["string", "number", "boolean"]})
 ]

@@ -1,0 +1,190 @@
+"""The customer: identifiers, details, tags and preferences, and the rules for changing them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from contacts_service.domain.identifiers import Identifier
+from crm_shared.domain import Aggregate
+from crm_shared.errors import InvalidInput
+
+# A customer's whole state travels as one record of at most 64 KiB on the state topic.
+LARGEST_CUSTOMER = 40 * 1024
+
+Details = Mapping[str, Any]
+"""What is known of a customer, by JSON pointer: `/profile/name`, `/profile/address/city`, `/attributes/tier`."""
+
+
+class Customer(Aggregate):
+    """A customer. Events hold only what they change; `details` hold only what is known."""
+
+    TOPIC = "contacts.Customer"
+
+    class Event(Aggregate.Event):
+        """Base of its events."""
+
+        def apply(self, aggregate: "Customer") -> None:
+            """Change the customer by this event."""
+
+    class Identified(Event, Aggregate.Created):
+        """The customer became known by its first identifiers."""
+
+        TOPIC = "contacts.CustomerIdentified.v1"
+        source: str
+        identifiers: list[dict[str, Any]]
+        details: dict[str, Any]
+        tags: list[str]
+
+    class IdentityLinked(Event):
+        """A further identifier was found to name the customer."""
+
+        TOPIC = "contacts.IdentityLinked.v1"
+        identifier: dict[str, Any]
+
+        def apply(self, aggregate: "Customer") -> None:
+            aggregate.identifiers.append(Identifier(**self.identifier))
+
+    class DetailsChanged(Event):
+        """Details were set, or cleared where the value is None."""
+
+        TOPIC = "contacts.CustomerDetailsChanged.v1"
+        changes: dict[str, Any]
+
+        def apply(self, aggregate: "Customer") -> None:
+            for pointer, value in self.changes.items():
+                if value is None:
+                    aggregate.details.pop(pointer, None)
+                else:
+                    aggregate.details[pointer] = value
+
+    class Tagged(Event):
+        """A tag was put on."""
+
+        TOPIC = "contacts.CustomerTagged.v1"
+        tag: str
+
+        def apply(self, aggregate: "Customer") -> None:
+            aggregate.tags.append(self.tag)
+
+    class Untagged(Event):
+        """A tag was taken off."""
+
+        TOPIC = "contacts.CustomerUntagged.v1"
+        tag: str
+
+        def apply(self, aggregate: "Customer") -> None:
+            aggregate.tags.remove(self.tag)
+
+    class PreferencesChanged(Event):
+        """The communication preferences were replaced."""
+
+        TOPIC = "contacts.PreferencesChanged.v1"
+        changed: list[str]
+        preferences: dict[str, Any]
+
+        def apply(self, aggregate: "Customer") -> None:
+            aggregate.preferences = self.preferences
+
+    def __init__(
+        self, source: str, identifiers: list[dict[str, Any]], details: dict[str, Any], tags: list[str]
+    ) -> None:
+        self.source = source
+        self.identifiers = [Identifier(**one) for one in identifiers]
+        self.details = dict(details)
+        self.tags = list(tags)
+        self.preferences: dict[str, Any] | None = None
+
+    @classmethod
+    def identify(
+        cls, *, source: str, identifiers: Sequence[Identifier], details: Details, tags: Sequence[str]
+    ) -> "Customer":
+        """A new customer; at least one identifier."""
+        if not identifiers:
+            raise InvalidInput.at("/identifiers", "identifier_missing", "give at least one identifier")
+        customer = cls._create(
+            cls.Identified,
+            source=source,
+            identifiers=[one.as_dict() for one in identifiers],
+            details={pointer: value for pointer, value in details.items() if value is not None},
+            tags=list(dict.fromkeys(tags)),
+        )
+        customer._require_size()
+        return customer
+
+    def link(self, identifiers: Sequence[Identifier]) -> list[Identifier]:
+        """Add identifiers that the customer does not have yet; those that were added."""
+        added = [one for one in dict.fromkeys(identifiers) if one not in self.identifiers]
+        for one in added:
+            self.trigger_event(self.IdentityLinked, identifier=one.as_dict())
+        self._require_size()
+        return added
+
+    def change_details(self, changes: Details) -> list[str]:
+        """Set details, or clear them where the value is None; the pointers of what really changed, sorted."""
+        real = {pointer: value for pointer, value in changes.items() if self._differs(pointer, value)}
+        if real:
+            self.trigger_event(self.DetailsChanged, changes=real)
+            self._require_size()
+        return sorted(real)
+
+    def add_tags(self, tags: Sequence[str]) -> list[str]:
+        """Put on the tags that are missing; those that were."""
+        added = [tag for tag in dict.fromkeys(tags) if tag not in self.tags]
+        for tag in added:
+            self.trigger_event(self.Tagged, tag=tag)
+        self._require_size()
+        return added
+
+    def remove_tag(self, tag: str) -> bool:
+        """Take a tag off; whether it was on."""
+        if tag not in self.tags:
+            return False
+        self.trigger_event(self.Untagged, tag=tag)
+        return True
+
+    def prefer(self, preferences: Mapping[str, Any]) -> list[str]:
+        """Replace the communication preferences; the pointers of what changed, sorted."""
+        before = _flat(self.preferences or {})
+        after = _flat(preferences)
+        changed = sorted(
+            pointer for pointer in before.keys() | after.keys() if before.get(pointer) != after.get(pointer)
+        )
+        if changed:
+            self.trigger_event(self.PreferencesChanged, changed=changed, preferences=dict(preferences))
+            self._require_size()
+        return changed
+
+    def _differs(self, pointer: str, value: Any) -> bool:
+        known = self.details.get(pointer)
+        # 1, 1.0 and True are equal in Python and different as attribute values.
+        return known != value or type(known) is not type(value)
+
+    def _require_size(self) -> None:
+        parts = [[one.as_dict() for one in self.identifiers], self.details, self.tags, self.preferences]
+        if len(orjson.dumps(parts)) > LARGEST_CUSTOMER:
+            raise InvalidInput(
+                f"all that is known of a customer may take {LARGEST_CUSTOMER} bytes", code="customer_too_large"
+            )
+
+
+def details_as_objects(details: Details) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Details by pointer as the two objects (profile, attributes) that they point into."""
+    root: dict[str, Any] = {"profile": {}, "attributes": {}}
+    for pointer, value in details.items():
+        *path, last = pointer.strip("/").split("/")
+        target = root
+        for step in path:
+            target = target.setdefault(step, {})
+        target[last] = value
+    return root["profile"], root["attributes"]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}/{name}")
+        elif value is not None:
+            flat[f"{prefix}/{name}"] = value
+    return flat

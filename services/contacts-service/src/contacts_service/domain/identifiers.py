@@ -1,0 +1,108 @@
+"""Identifiers: how emails, phones and external ids are normalised, and who holds each of them."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+from phonenumbers import NumberParseException, PhoneNumberFormat
+
+from crm_shared.domain import Aggregate, derived_id
+from crm_shared.errors import InvalidInput
+
+_TYPE = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """Something that names one customer: an email, a phone, or an id in some system.
+
+    `value` is normalised; `system` is set for ids that are unique only within a system.
+    """
+
+    type: str
+    value: str
+    system: str | None = None
+
+    @property
+    def claim_id(self) -> UUID:
+        """The id of the claim aggregate that says whose identifier this is."""
+        return derived_id("identifier", self.type, self.system or "", self.value)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form that events store."""
+        return {"type": self.type, "value": self.value, "system": self.system}
+
+    def __str__(self) -> str:
+        return ":".join(part for part in (self.type, self.system, self.value) if part)
+
+
+def normalise(kind: str, value: str, *, system: str | None, region: str | None, pointer: str) -> Identifier:
+    """The identifier in its one form: two spellings of the same thing become equal.
+
+    Emails are checked after RFC 5321 and 5322 and lower-cased as a whole: in practice no mail system tells
+    `Ann@` from `ann@`. Phones become E.164, read with the `region` hint (ISO 3166-1 alpha-2) when they have no
+    country code. Other types belong to a system and are taken as they are, without surrounding blanks.
+
+    Raises `InvalidInput` at `pointer`.
+    """
+    if not _TYPE.fullmatch(kind):
+        raise InvalidInput.at(f"{pointer}/type", "invalid_type", "a type is lower-case letters, digits and _")
+    match kind:
+        case "email":
+            return Identifier(kind, _email(value, f"{pointer}/value"))
+        case "phone":
+            return Identifier(kind, _phone(value, region, pointer))
+        case _:
+            if system is None:
+                message = f"name the system that this {kind} id belongs to"
+                raise InvalidInput.at(f"{pointer}/system", "system_missing", message)
+            if not value.strip():
+                raise InvalidInput.at(f"{pointer}/value", "empty", "the value is empty")
+            return Identifier(kind, value.strip(), system)
+
+
+def _email(value: str, pointer: str) -> str:
+    try:
+        # Whether the domain exists is not asked: an import must not depend on the network.
+        return validate_email(value.strip(), check_deliverability=False).normalized.lower()
+    except EmailNotValidError as error:
+        raise InvalidInput.at(pointer, "invalid_email", str(error)) from None
+
+
+def _phone(value: str, region: str | None, pointer: str) -> str:
+    try:
+        number = phonenumbers.parse(value, region)
+    except NumberParseException as error:
+        if error.error_type == NumberParseException.INVALID_COUNTRY_CODE and region is None:
+            message = "the number has no country code: write it as +84..., or name its region"
+            raise InvalidInput.at(f"{pointer}/region", "region_missing", message) from None
+        raise InvalidInput.at(f"{pointer}/value", "invalid_phone", str(error)) from None
+    if not phonenumbers.is_valid_number(number):
+        raise InvalidInput.at(f"{pointer}/value", "invalid_phone", "no phone can have this number")
+    return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+
+
+class IdentifierClaim(Aggregate):
+    """Says which customer an identifier names; its id derives from the identifier, so there is one at most."""
+
+    TOPIC = "contacts.IdentifierClaim"
+
+    class Event(Aggregate.Event):
+        """Base of its events."""
+
+    class Created(Event, Aggregate.Created):
+        """The identifier was claimed for a customer."""
+
+        TOPIC = "contacts.IdentifierClaim.Created.v1"
+        customer_id: str
+
+    def __init__(self, customer_id: str) -> None:
+        self.customer_id = customer_id
+
+    @classmethod
+    def claim(cls, identifier: Identifier, customer_id: str) -> "IdentifierClaim":
+        """Claim an identifier that nobody holds."""
+        return cls._create(cls.Created, id=identifier.claim_id, customer_id=customer_id)

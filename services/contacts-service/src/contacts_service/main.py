@@ -1,0 +1,25 @@
+"""Starts contacts: `contacts-service api|relay|project|run`."""
+
+from contacts_service import api, projections, publishing
+from contacts_service.application import Contacts
+from crm_shared.service import Definition, run
+
+DEFINITION = Definition(
+    service="contacts",
+    description="Customers and their identities: identify, details, tags, preferences.",
+    port=8101,
+    routers=[api.router],
+    application=Contacts,
+    publish=publishing.publish,
+    states=publishing.STATES,
+    projections=lambda runtime: [projections.customers(runtime.database)],
+)
+
+
+def main() -> None:
+    """The console command `contacts-service`."""
+    run(DEFINITION)
+
+
+if __name__ == "__main__":
+    main()
