@@ -15,6 +15,8 @@ HOST = "127.0.0.1"
 _LOWEST_FREE = 15000
 _DEFAULT_EPHEMERAL = 32768
 
+_given: set[int] = set()  # by this process, so that two servers that have not started yet never get the same one
+
 
 @dataclass(frozen=True)
 class ServerPorts:
@@ -50,7 +52,8 @@ def free_port() -> int:
     highest = max(_LOWEST_FREE + 1000, min(_ephemeral_start(), 65536)) - 1
     for _ in range(1000):
         port = random.randint(_LOWEST_FREE, highest)
-        if is_free(port):
+        if port not in _given and is_free(port):
+            _given.add(port)
             return port
     raise LocalError(f"no free port between {_LOWEST_FREE} and {highest}")
 

@@ -3,7 +3,7 @@
 import atexit
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -44,8 +44,13 @@ class DataFolder:
             self._lock = None
 
     @property
+    def held(self) -> bool:
+        """Whether we have taken the folder."""
+        return self._lock is not None
+
+    @property
     def in_use(self) -> bool:
-        """Whether a process has taken the folder."""
+        """Whether any process has taken the folder."""
         try:
             lock = os.open(self.path / "lock", os.O_RDWR)
         except OSError:
@@ -101,18 +106,21 @@ class EmbeddedServers:
     def start(
         self,
         *,
+        beside: Sequence[ManagedServer] = (),
         cancelled: Callable[[], bool] = lambda: False,
         on_change: Callable[[], None] = lambda: None,
         on_ready: Callable[[ManagedServer], None] = lambda server: None,
     ) -> None:
         """Take the data folder, check the ports, start all three and wait until they answer.
 
-        Raises `LocalError` (the folder is in use), `PortTaken` or `StartFailed`; nothing is left running then.
+        `beside` are servers that will start later on the same data: their ports must be free too. Raises
+        `LocalError` (the folder is in use), `PortTaken` or `StartFailed`; nothing is left running then.
         """
         self.data.acquire()
         try:
-            end_leftovers(self.all)
-            require_free({server.name: server.port for server in self.all})
+            everyone = [*beside, *self.all]
+            end_leftovers(everyone)
+            require_free({server.name: server.port for server in everyone})
             start_all(self.all, cancelled=cancelled, on_change=on_change, on_ready=on_ready)
         except BaseException:
             self.data.release()
