@@ -1,0 +1,285 @@
+"""Purchases and interactions: what was bought and said, each recorded once, and the rules about them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Context, Decimal
+from functools import cached_property
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+from crm_shared.domain import Aggregate, derived_id
+from crm_shared.errors import Conflict, InvalidInput
+
+# Clocks of reporting systems may run ahead, or write local time as UTC; more than a day is a mistake.
+CLOCK_TOLERANCE = timedelta(days=1)
+# Enough digits to add up 200 lines of 1e9 pieces at 24 digits each without rounding.
+_EXACT = Context(prec=60)
+
+Scalar = str | bool | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in a currency (ISO 4217 code)."""
+
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of an order. `unit_price` is the price of one piece; below zero for a discount."""
+
+    sku: str
+    quantity: int
+    name: str | None = None
+    category: str | None = None
+    unit_price: Money | None = None
+
+
+@dataclass(frozen=True)
+class PurchaseFacts:
+    """What is reported about one purchase; `system` and `order_id` say which one it is."""
+
+    customer_id: str
+    system: str
+    order_id: str
+    occurred_at: datetime
+    total: Money
+    lines: tuple[Line, ...] = ()
+    channel: str | None = None
+
+    @cached_property
+    def id(self) -> UUID:
+        """The purchase's id, always the same for one order of one system."""
+        return derived_id("purchase", self.system, self.order_id)
+
+    def check(self) -> None:
+        """Raise `InvalidInput` unless the facts hold together.
+
+        If every line is priced, they add up to the total exactly. If only some are, those may not exceed it: a
+        line without a price is taken to cost nothing or more.
+        """
+        check_not_in_the_future(self.occurred_at)
+        if self.total.amount < 0:
+            raise InvalidInput.at("/total/amount", "negative_amount", "a purchase costs nothing or more")
+        added, all_priced = self._added_up()
+        if added is None:
+            return
+        if added != self.total.amount if all_priced else added > self.total.amount:
+            lines = "the lines" if all_priced else "the priced lines alone"
+            raise InvalidInput.at(
+                "/lines",
+                "lines_do_not_add_up",
+                f"{lines} add up to {added:f} {self.total.currency}, the total is {self.total.amount:f}",
+            )
+
+    def _added_up(self) -> tuple[Decimal | None, bool]:
+        """The sum of the priced lines, None without any; and whether every line is priced."""
+        added: Decimal | None = None
+        all_priced = True
+        for index, line in enumerate(self.lines):
+            if line.unit_price is None:
+                all_priced = False
+                continue
+            if line.unit_price.currency != self.total.currency:
+                raise InvalidInput.at(
+                    f"/lines/{index}/unit_price/currency",
+                    "currency_mismatch",
+                    f"the line is in {line.unit_price.currency}, the total in {self.total.currency}",
+                )
+            added = _EXACT.fma(Decimal(line.quantity), line.unit_price.amount, added or Decimal(0))
+        return added, all_priced
+
+
+class Purchase(Aggregate):
+    """An order that a customer has paid for."""
+
+    TOPIC = "interactions.Purchase"
+
+    class Event(Aggregate.Event):
+        """Base of its events."""
+
+    class Created(Event, Aggregate.Created):
+        """The purchase was recorded. Every `unit_price` is in the `currency` of the total."""
+
+        TOPIC = "interactions.PurchaseRecorded.v1"
+        customer_id: str
+        system: str
+        order_id: str
+        amount: Decimal
+        currency: str
+        lines: list[dict[str, Any]]
+        channel: str | None
+
+    def __init__(
+        self,
+        customer_id: str,
+        system: str,
+        order_id: str,
+        occurred_at: datetime,
+        amount: Decimal,
+        currency: str,
+        lines: list[dict[str, Any]],
+        channel: str | None,
+    ) -> None:
+        self.customer_id = customer_id
+        self.system = system
+        self.order_id = order_id
+        self.occurred_at = occurred_at
+        self.amount = amount
+        self.currency = currency
+        self.lines = lines
+        self.channel = channel
+
+    @classmethod
+    def record(cls, facts: PurchaseFacts) -> Self:
+        """A purchase of these facts; raises `InvalidInput` when they do not hold together."""
+        facts.check()
+        return cls._create(cls.Created, id=facts.id, **_purchase_state(facts))
+
+    def expect(self, facts: PurchaseFacts) -> None:
+        """Raise `Conflict` unless these are the facts that were recorded."""
+        reported = _purchase_state(facts)
+        differing = sorted(name for name, value in reported.items() if getattr(self, name) != value)
+        if differing:
+            raise Conflict(
+                f"order {self.order_id!r} of {self.system!r} is recorded with other content: {', '.join(differing)}",
+                code="purchase_conflict",
+                purchase_id=str(self.id),
+            )
+
+
+def _purchase_state(facts: PurchaseFacts) -> dict[str, Any]:
+    return {
+        "customer_id": facts.customer_id,
+        "system": facts.system,
+        "order_id": facts.order_id,
+        "occurred_at": facts.occurred_at,
+        "amount": facts.total.amount,
+        "currency": facts.total.currency,
+        "lines": [_line_state(line) for line in facts.lines],
+        "channel": facts.channel,
+    }
+
+
+def _line_state(line: Line) -> dict[str, Any]:
+    state: dict[str, Any] = {"sku": line.sku, "quantity": line.quantity}
+    if line.name is not None:
+        state["name"] = line.name
+    if line.category is not None:
+        state["category"] = line.category
+    if line.unit_price is not None:
+        state["unit_price"] = line.unit_price.amount
+    return state
+
+
+@dataclass(frozen=True)
+class InteractionFacts:
+    """What is reported about one interaction; `channel` and `external_id`, if there is one, say which one it is."""
+
+    customer_id: str
+    channel: str
+    direction: str
+    occurred_at: datetime
+    subject: str | None = None
+    body: str | None = None
+    agent: str | None = None
+    external_id: str | None = None
+    attributes: Mapping[str, Scalar] | None = None
+
+    @cached_property
+    def id(self) -> UUID:
+        """The interaction's id: always the same for one external id on one channel, otherwise random."""
+        if self.external_id is None:
+            return uuid4()
+        return derived_id("interaction", self.channel, self.external_id)
+
+
+class Interaction(Aggregate):
+    """A message, call, visit or other contact with a customer."""
+
+    TOPIC = "interactions.Interaction"
+
+    class Event(Aggregate.Event):
+        """Base of its events."""
+
+    class Created(Event, Aggregate.Created):
+        """The interaction was logged."""
+
+        TOPIC = "interactions.InteractionLogged.v1"
+        customer_id: str
+        channel: str
+        direction: str
+        subject: str | None
+        body: str | None
+        agent: str | None
+        external_id: str | None
+        attributes: dict[str, Scalar] | None
+
+    def __init__(
+        self,
+        customer_id: str,
+        channel: str,
+        direction: str,
+        occurred_at: datetime,
+        subject: str | None,
+        body: str | None,
+        agent: str | None,
+        external_id: str | None,
+        attributes: dict[str, Scalar] | None,
+    ) -> None:
+        self.customer_id = customer_id
+        self.channel = channel
+        self.direction = direction
+        self.occurred_at = occurred_at
+        self.subject = subject
+        self.body = body
+        self.agent = agent
+        self.external_id = external_id
+        self.attributes = attributes
+
+    @classmethod
+    def log(cls, facts: InteractionFacts) -> Self:
+        """An interaction of these facts; raises `InvalidInput` when they do not hold together."""
+        check_not_in_the_future(facts.occurred_at)
+        return cls._create(cls.Created, id=facts.id, **_interaction_state(facts))
+
+    def expect(self, facts: InteractionFacts) -> None:
+        """Raise `Conflict` unless these are the facts that were logged."""
+        reported = _interaction_state(facts)
+        differing = sorted(name for name, value in reported.items() if not _same(getattr(self, name), value))
+        if differing:
+            raise Conflict(
+                f"{self.channel} interaction {self.external_id!r} is logged with other content: {', '.join(differing)}",
+                code="interaction_conflict",
+                interaction_id=str(self.id),
+            )
+
+
+def _interaction_state(facts: InteractionFacts) -> dict[str, Any]:
+    return {
+        "customer_id": facts.customer_id,
+        "channel": facts.channel,
+        "direction": facts.direction,
+        "occurred_at": facts.occurred_at,
+        "subject": facts.subject,
+        "body": facts.body,
+        "agent": facts.agent,
+        "external_id": facts.external_id,
+        "attributes": dict(facts.attributes) if facts.attributes else None,
+    }
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal as JSON has it, where true is not 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def check_not_in_the_future(occurred_at: datetime) -> None:
+    """Raise `InvalidInput` when this is more than a day ahead of our clock."""
+    if occurred_at > datetime.now(UTC) + CLOCK_TOLERANCE:
+        raise InvalidInput.at("/occurred_at", "in_the_future", "this is more than a day in the future")

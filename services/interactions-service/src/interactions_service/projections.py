@@ -1,0 +1,57 @@
+"""The view of activities: one document per purchase and interaction, as its customer's history lists them."""
+
+from pymongo import DESCENDING, IndexModel
+from pymongo.asynchronous.database import AsyncDatabase
+
+from crm_shared.contracts.envelope import PublicEvent
+from crm_shared.contracts.interactions import InteractionLogged, PurchaseRecorded
+from crm_shared.contracts.registry import event_type_of, events_topic
+from crm_shared.documents import Document
+from crm_shared.projection import DocumentProjection
+from interactions_service.queries import COLLECTION, VIEW
+
+
+def activities(database: AsyncDatabase[Document]) -> DocumentProjection:
+    """The projection, ready for a consumer."""
+    return DocumentProjection(
+        database,
+        name=VIEW,
+        topics=[events_topic("interactions")],
+        handles=frozenset({event_type_of(PurchaseRecorded).ce_type, event_type_of(InteractionLogged).ce_type}),
+        collection=COLLECTION,
+        fold=fold,
+        document_id=activity_id,
+        indexes={
+            COLLECTION: [IndexModel([("customer_id", DESCENDING), ("occurred_at", DESCENDING), ("_id", DESCENDING)])]
+        },
+    )
+
+
+def activity_id(event: PublicEvent) -> str:
+    """The id of the purchase or interaction that the event is about."""
+    match event.name:
+        case "PurchaseRecorded":
+            return str(event.data["purchase_id"])
+        case "InteractionLogged":
+            return str(event.data["interaction_id"])
+        case unknown:
+            raise ValueError(f"{unknown} is not an activity")
+
+
+def fold(document: Document | None, event: PublicEvent) -> Document:
+    """The activity after the event; `data` is the public payload as it came."""
+    match event.name:
+        case "PurchaseRecorded":
+            kind = "purchase"
+        case "InteractionLogged":
+            kind = "interaction"
+        case unknown:
+            raise ValueError(f"{unknown} is not an activity")
+    return {
+        **(document or {}),
+        "type": kind,
+        "customer_id": event.key,
+        "occurred_at": event.occurred_at,
+        "recorded_at": event.recorded_at,
+        "data": event.data,
+    }
