@@ -86,4 +86,4 @@ def idempotent(command: Command[Answer], *, service: str, key: str, fingerprint:
         unit.touched[created.id] = created
         return answer
 
-    return Command(once, command.context, (record_id, *command.reads))
+    return Command(once, command.context, (record_id, *command.reads), command.follows)

@@ -44,12 +44,14 @@ class Command(Generic[T]):
     """A decision to be taken on the writer's thread.
 
     `decide` receives the `Unit` and returns the answer, or raises a `RelataError` to reject the command.
-    `reads` are the ids that it will look at, so that a whole batch is loaded in one round trip.
+    `reads` are the ids that it will look at, so that a whole batch is loaded in one round trip; `follows` finds,
+    in what these loaded, the ids that it will look at next.
     """
 
     decide: Callable[["Unit"], T]
     context: CommandContext = field(default_factory=CommandContext)
     reads: tuple[UUID, ...] = ()
+    follows: Callable[["Unit"], Iterable[UUID]] | None = None
 
 
 class Unit:
@@ -119,7 +121,11 @@ class _Held:
         """Start a batch: whatever is held counts as stale until it has been read again."""
         self._fresh.clear()
         self._batch.clear()
-        self._refresh(set(reads))
+        self.read(reads)
+
+    def read(self, ids: Iterable[UUID]) -> None:
+        """Bring these up to date in one round trip."""
+        self._refresh(set(ids) - self._fresh)
 
     def find(self, aggregate_id: UUID) -> Aggregate | None:
         if aggregate_id not in self._fresh:
@@ -314,7 +320,10 @@ class Writer:
         )
 
     def _decide(self, batch: Sequence[tuple[_Job, int]]) -> list[_Decided]:
-        self._held.begin(read for job, index in batch for read in job.commands[index].reads)
+        commands = [job.commands[index] for job, index in batch]
+        self._held.begin(read for command in commands for read in command.reads)
+        followed = Unit(self._held)
+        self._held.read(one for command in commands if command.follows for one in command.follows(followed))
         decided: list[_Decided] = []
         for job, index in batch:
             command = job.commands[index]

@@ -61,6 +61,11 @@ class Contacts(EventSourcedApplication):
         self._save_with_claims(unit, customer, linked)
         return Identified(owner, created=False)
 
+    def owners(self, unit: Unit, sighting: Sighting) -> list[UUID]:
+        """The customers that these identifiers name so far."""
+        claims = [unit.find(IdentifierClaim, claim_id) for claim_id in sighting.claim_ids]
+        return [UUID(claim.customer_id) for claim in claims if claim]
+
     def add_identifiers(self, unit: Unit, customer_id: UUID, identifiers: Sequence[Identifier]) -> list[Identifier]:
         """Link identifiers to a known customer; those that were new to it.
 

@@ -11,7 +11,7 @@ from crm_shared.relay import Publication, StatePublishing
 def publish(event: Any) -> Publication | None:
     """The public event that a stored one stands for; None for what is private (claims, idempotency keys)."""
     match event:
-        case Customer.Identified():
+        case Customer.Created():
             profile, attributes = details_as_objects(event.details)
             return _of_customer(
                 event,

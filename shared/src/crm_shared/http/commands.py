@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -41,6 +41,7 @@ class Caller:
         decide: Decision,
         *,
         reads: tuple[UUID, ...] = (),
+        follows: Callable[[Unit], Iterable[UUID]] | None = None,
         occurred_at: datetime | None = None,
         request: bytes = b"",
         part: str = "",
@@ -56,7 +57,7 @@ class Caller:
             traceparent=self.traceparent or new_traceparent(),
             occurred_at=occurred_at,
         )
-        command = Command(decide, context, reads)
+        command = Command(decide, context, reads, follows)
         if self.idempotency_key is None:
             return command
         fingerprint = hashlib.sha256(b"\0".join((self.method.encode(), self.path.encode(), request))).hexdigest()

@@ -71,7 +71,10 @@ async def import_customers(request: Request, caller: CallerDep) -> Response:
     def to_command(line: IdentifyIn, context: LineContext) -> Command[Answer]:
         sighting = line.to_sighting()
         return context.command(
-            lambda unit: _identify(contacts, unit, sighting), reads=sighting.claim_ids, occurred_at=line.occurred_at
+            lambda unit: _identify(contacts, unit, sighting),
+            reads=sighting.claim_ids,
+            follows=lambda unit: contacts.owners(unit, sighting),
+            occurred_at=line.occurred_at,
         )
 
     return await import_lines(request, caller, IdentifyIn, to_command)

@@ -27,7 +27,7 @@ class Customer(Aggregate):
         def apply(self, aggregate: "Customer") -> None:
             """Change the customer by this event."""
 
-    class Identified(Event, Aggregate.Created):
+    class Created(Event, Aggregate.Created):
         """The customer became known by its first identifiers."""
 
         TOPIC = "contacts.CustomerIdentified.v1"
@@ -103,7 +103,7 @@ class Customer(Aggregate):
         if not identifiers:
             raise InvalidInput.at("/identifiers", "identifier_missing", "give at least one identifier")
         customer = cls._create(
-            cls.Identified,
+            cls.Created,
             source=source,
             identifiers=[one.as_dict() for one in identifiers],
             details={pointer: value for pointer, value in details.items() if value is not None},

@@ -1,0 +1,161 @@
+"""Fixtures of every test tier: real embedded servers once per run, fresh schemas and databases per test."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from crm_shared.consumer import Consumer
+from crm_shared.eventstore import EventSourcedApplication
+from crm_shared.http.app import create_app
+from crm_shared.service import ROLES, Definition, Runtime, create_schema, open_runtime
+from crm_shared.settings import Settings
+from crm_shared.writer import Writer
+from relata_local.servers import EmbeddedServers
+
+A = TypeVar("A", bound=EventSourcedApplication)
+
+# A consumer group on the embedded broker takes some 5 s to form.
+PATIENCE_SECONDS = 30.0
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServers]:
+    """PostgreSQL, a Kafka-protocol broker and a MongoDB-protocol server, started from wheels."""
+    with EmbeddedServers(tmp_path_factory.mktemp("relata")) as running:
+        yield running
+
+
+@pytest.fixture
+def broker(servers: EmbeddedServers) -> EmbeddedServers:
+    """The servers with an empty broker: topics of earlier tests are gone. `broker.broker.restart()` wipes it again."""
+    servers.broker.restart()
+    return servers
+
+
+@pytest.fixture
+def settings_for(servers: EmbeddedServers) -> Callable[[str], Settings]:
+    """Settings of a service with its own schema and database; the same again within one test."""
+    prefix = f"t{uuid.uuid4().hex[:8]}"
+    environment = {name.lower(): value for name, value in servers.environment().items()}
+
+    def settings(service: str) -> Settings:
+        return Settings(
+            **environment,  # type: ignore[arg-type]  # the model parses the text of environment variables
+            postgres_schema=f"{prefix}_{service}",
+            mongodb_database=f"{prefix}_{service}",
+            log_format="console",
+        )
+
+    return settings
+
+
+@pytest.fixture
+def open_application(settings_for: Callable[[str], Settings]) -> Iterator[Callable[[type[A]], A]]:
+    """Opens an application on a fresh event store; the same store again within one test."""
+    with contextlib.ExitStack() as stack:
+
+        def open_one(kind: type[A]) -> A:
+            settings = settings_for(kind.name)
+            create_schema(settings, kind.name)
+            application = kind(settings.eventsourcing_env(kind.name))
+            stack.callback(application.close)
+            return application
+
+        yield open_one
+
+
+@pytest.fixture
+def open_writer() -> Iterator[Callable[[EventSourcedApplication], Writer]]:
+    """Opens writers that are closed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def open_one(application: EventSourcedApplication) -> Writer:
+            writer = Writer(application)
+            stack.callback(writer.close)
+            return writer
+
+        yield open_one
+
+
+@dataclass
+class Launched:
+    """A service that runs within the test's event loop."""
+
+    client: httpx.AsyncClient
+    runtime: Runtime
+    tasks: list["asyncio.Task[None]"]
+
+    async def stop(self) -> None:
+        """Stop its background roles, as a process that ends would."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+Launch = Callable[..., Awaitable[Launched]]
+
+
+@pytest_asyncio.fixture
+async def launch(settings_for: Callable[[str], Settings]) -> AsyncIterator[Launch]:
+    """Launches services in process: `await launch(DEFINITION)`, or with fewer `roles`."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def launch_one(definition: Definition, *, roles: tuple[str, ...] = ROLES, **changes: Any) -> Launched:
+            settings = settings_for(definition.service).model_copy(update=changes)
+            runtime = await stack.enter_async_context(open_runtime(definition, settings, roles))
+            app = create_app(definition.service, definition.description, definition.routers)
+            app.state.runtime = runtime
+            client = await stack.enter_async_context(
+                httpx.AsyncClient(
+                    transport=httpx.ASGITransport(app), base_url=f"http://{definition.service}", timeout=60
+                )
+            )
+            work: list[Any] = [runtime.relay.run()] if runtime.relay else []
+            work += [consumer.run() for consumer in runtime.consumers if "project" in roles]
+            launched = Launched(client, runtime, [asyncio.create_task(one) for one in work])
+            stack.push_async_callback(launched.stop)
+            return launched
+
+        yield launch_one
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Awaitable[Any]]:
+    """`await eventually(probe)`: calls an async probe until it returns something true, and returns that."""
+
+    async def wait(probe: Callable[[], Awaitable[Any]], *, seconds: float = PATIENCE_SECONDS) -> Any:
+        async with asyncio.timeout(seconds):
+            while not (found := await probe()):
+                await asyncio.sleep(0.05)
+        return found
+
+    return wait
+
+
+@pytest.fixture
+def caught_up(eventually: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[None]]:
+    """`await caught_up(launched, position, of="contacts")`: until every projection has applied that position."""
+
+    async def wait(launched: Launched, position: int, *, of: str) -> None:
+        async def applied(consumer: Consumer) -> bool:
+            partitions = (await consumer.progress.load()).values()
+            return any(partition.done.get(of, 0) >= position for partition in partitions)
+
+        for consumer in launched.runtime.consumers:
+            await eventually(lambda consumer=consumer: applied(consumer))
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The repository's root."""
+    return Path(__file__).parent
