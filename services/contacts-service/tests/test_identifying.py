@@ -115,13 +115,12 @@ async def test_a_rejected_command_leaves_no_trace_for_the_ones_after_it(contacts
         contacts.tag(unit, customer_id, "lost")
         raise InvalidInput("no")
 
-    results = await writer.run_all(
-        [
-            Command(lambda unit: contacts.tag(unit, customer_id, "first")),
-            Command(tag_and_fail),
-            Command(lambda unit: contacts.tag(unit, customer_id, "last")),
-        ]
-    )
+    commands: list[Command[Any]] = [
+        Command(lambda unit: contacts.tag(unit, customer_id, "first")),
+        Command(tag_and_fail),
+        Command(lambda unit: contacts.tag(unit, customer_id, "last")),
+    ]
+    results = await writer.run_all(commands)
 
     assert isinstance(results[1], InvalidInput)
     assert customer_in(contacts, str(customer_id)).tags == ["first", "last"]

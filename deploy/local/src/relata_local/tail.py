@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ def event_filter(types: Sequence[str], customer_id: str | None) -> Callable[[Pas
     return passes
 
 
-async def follow(bootstrap: str, *, from_beginning: bool, until_end: bool) -> AsyncIterator[PassedEvent]:
+async def follow(bootstrap: str, *, from_beginning: bool, until_end: bool) -> AsyncGenerator[PassedEvent, None]:
     """Events of all services, per partition in order; topics that appear later are taken up from their beginning.
 
     With `until_end` it ends where the topics ended when it began. Raises `LocalError` when the broker is not there.

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from crm_shared.http.app import api_router
@@ -28,7 +28,9 @@ _NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
+# Within these a time exists in every zone.
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 _ATTRIBUTE_LIMIT = 2**53
 
 
@@ -40,8 +42,8 @@ def _written_time(value: Any) -> Any:
 
 
 def _in_utc(moment: datetime) -> datetime:
-    if moment < _EARLIEST:
-        raise PydanticCustomError("too_early", "times before 1900 are not taken")
+    if not _EARLIEST <= moment <= _LATEST:
+        raise PydanticCustomError("out_of_range", "times from 1900 to 9999 are taken")
     return moment.astimezone(UTC)
 
 
@@ -51,7 +53,7 @@ def _bounded(value: str | bool | int | float) -> str | bool | int | float:
     return value
 
 
-Uuid = Annotated[str, Field(pattern=_UUID, to_lower=True, json_schema_extra={"format": "uuid"})]
+Uuid = Annotated[str, StringConstraints(pattern=_UUID, to_lower=True), Field(json_schema_extra={"format": "uuid"})]
 Moment = Annotated[AwareDatetime, BeforeValidator(_written_time), AfterValidator(_in_utc), Field(strict=False)]
 Key = Annotated[str, Field(min_length=1, max_length=200, pattern=_NO_CONTROLS)]
 ChannelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
