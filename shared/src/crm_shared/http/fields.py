@@ -1,16 +1,29 @@
 """Field types that the request models of several services share, with their limits."""
 
 import math
+import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+)
 from pydantic_core import PydanticCustomError
 
 LARGEST_INTEGER = 2**53 - 1
 _TOMORROW = timedelta(days=1)
+# Unicode's category Cc, and the surrogates that are no characters.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_DECIMAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,6})?")
 
 
 class RequestModel(BaseModel):
@@ -21,9 +34,16 @@ class RequestModel(BaseModel):
 
 def printable(text: str) -> str:
     """The text in Unicode's NFC, if it holds no control characters: one spelling for each Vietnamese name."""
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+    if _CONTROL.search(text):
         raise PydanticCustomError("control_character", "the text holds a control character")
-    return unicodedata.normalize("NFC", text)
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _written(value: Any) -> Any:
+    # Pydantic alone also takes seconds since 1970, as a number or as text.
+    if not isinstance(value, str) or value[4:5] != "-":
+        raise PydanticCustomError("time_text", "write the time as RFC 3339 with its zone: 2026-01-14T09:30:00+07:00")
+    return value
 
 
 def _plausible(moment: datetime) -> datetime:
@@ -46,16 +66,11 @@ def _scalar(value: Any) -> Any:
     raise PydanticCustomError("not_a_scalar", "use text up to 1,000 characters, a number below 2^53, or a boolean")
 
 
-def _decimal(value: Any) -> Any:
-    if type(value) is not str:
-        raise PydanticCustomError("decimal_text", 'write the number as text, for example "12.30"')
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        raise PydanticCustomError("decimal_text", 'write the number as text, for example "12.30"') from None
-    if not number.is_finite() or "e" in value.lower():
-        raise PydanticCustomError("decimal_text", "write the number in full: no exponent, no NaN, no infinity")
-    return number
+def _decimal(value: Any) -> Decimal:
+    if type(value) is not str or not _DECIMAL.fullmatch(value):
+        message = 'write the number as text, up to 18 digits and 6 after the point, for example "12.30"'
+        raise PydanticCustomError("decimal_text", message)
+    return Decimal(value)
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
@@ -64,7 +79,7 @@ SystemName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,6
 ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 """A value of an open enumeration, or the name of a custom attribute."""
-Occurred = Annotated[AwareDatetime, AfterValidator(_plausible)]
+Occurred = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_plausible)]
 """A time with a zone, from 1900 to a day in the future; in UTC afterwards."""
 AttributeValue = Annotated[
     Any, BeforeValidator(_scalar), Field(json_schema_extra={"type": ["string", "number", "boolean"]})
@@ -73,8 +88,7 @@ Attributes = Annotated[dict[Word, AttributeValue], Field(max_length=100)]
 """Custom attributes: typed scalars by name."""
 DecimalText = Annotated[
     Decimal,
-    BeforeValidator(_decimal, json_schema_input_type=str),
-    Field(max_digits=24, decimal_places=6),
+    PlainValidator(_decimal, json_schema_input_type=Annotated[str, Field(pattern=f"^{_DECIMAL.pattern}$")]),
 ]
 """A decimal number given as text: up to 18 digits before the point and 6 after it."""
 Currency = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
