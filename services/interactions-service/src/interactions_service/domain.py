@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Context, Decimal
 from functools import cached_property
 from typing import Any, Self
@@ -11,8 +11,6 @@ from uuid import UUID, uuid4
 from crm_shared.domain import Aggregate, derived_id
 from crm_shared.errors import Conflict, InvalidInput
 
-# Clocks of reporting systems may run ahead, or write local time as UTC; more than a day is a mistake.
-CLOCK_TOLERANCE = timedelta(days=1)
 # Enough digits to add up 200 lines of 1e9 pieces at 24 digits each without rounding.
 _EXACT = Context(prec=60)
 
@@ -61,7 +59,6 @@ class PurchaseFacts:
         If every line is priced, they add up to the total exactly. If only some are, those may not exceed it: a
         line without a price is taken to cost nothing or more.
         """
-        check_not_in_the_future(self.occurred_at)
         if self.total.amount < 0:
             raise InvalidInput.at("/total/amount", "negative_amount", "a purchase costs nothing or more")
         added, all_priced = self._added_up()
@@ -242,8 +239,7 @@ class Interaction(Aggregate):
 
     @classmethod
     def log(cls, facts: InteractionFacts) -> Self:
-        """An interaction of these facts; raises `InvalidInput` when they do not hold together."""
-        check_not_in_the_future(facts.occurred_at)
+        """An interaction of these facts."""
         return cls._create(cls.Created, id=facts.id, **_interaction_state(facts))
 
     def expect(self, facts: InteractionFacts) -> None:
@@ -277,9 +273,3 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
-
-
-def check_not_in_the_future(occurred_at: datetime) -> None:
-    """Raise `InvalidInput` when this is more than a day ahead of our clock."""
-    if occurred_at > datetime.now(UTC) + CLOCK_TOLERANCE:
-        raise InvalidInput.at("/occurred_at", "in_the_future", "this is more than a day in the future")

@@ -1,6 +1,6 @@
 """The view of activities: one document per purchase and interaction, as its customer's history lists them."""
 
-from pymongo import DESCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 
 from crm_shared.contracts.envelope import PublicEvent
@@ -8,21 +8,24 @@ from crm_shared.contracts.interactions import InteractionLogged, PurchaseRecorde
 from crm_shared.contracts.registry import event_type_of, events_topic
 from crm_shared.documents import Document
 from crm_shared.projection import DocumentProjection
-from interactions_service.queries import COLLECTION, VIEW
+
+NAME = "interactions-service.activities"
+COLLECTION = "activities"
+HANDLES = frozenset(event_type_of(model).ce_type for model in (PurchaseRecorded, InteractionLogged))
 
 
 def activities(database: AsyncDatabase[Document]) -> DocumentProjection:
-    """The projection, ready for a consumer."""
+    """The projection that keeps the collection `activities`."""
     return DocumentProjection(
         database,
-        name=VIEW,
+        name=NAME,
         topics=[events_topic("interactions")],
-        handles=frozenset({event_type_of(PurchaseRecorded).ce_type, event_type_of(InteractionLogged).ce_type}),
+        handles=HANDLES,
         collection=COLLECTION,
         fold=fold,
         document_id=activity_id,
         indexes={
-            COLLECTION: [IndexModel([("customer_id", DESCENDING), ("occurred_at", DESCENDING), ("_id", DESCENDING)])]
+            COLLECTION: [IndexModel([("customer_id", ASCENDING), ("occurred_at", DESCENDING), ("_id", DESCENDING)])]
         },
     )
 

@@ -1,8 +1,8 @@
-"""Reads of the activities view: one activity by its id, and a customer's activities, newest first."""
+"""What people and systems ask of interactions: one activity by its id, a customer's activities newest first."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from pymongo import DESCENDING
 from pymongo.asynchronous.database import AsyncDatabase
@@ -11,27 +11,34 @@ from crm_shared.contracts.envelope import rfc3339
 from crm_shared.documents import Document
 from crm_shared.errors import InvalidInput, NotFound
 from crm_shared.http.queries import read_cursor, write_cursor
+from interactions_service.projections import COLLECTION
 
-# The view's consumer group. It never changes: another name would read the whole history again.
-VIEW = "interactions-service.activities"
-COLLECTION = "activities"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-async def one(database: AsyncDatabase[Document], kind: str, activity_id: str) -> dict[str, Any]:
-    """The purchase or interaction (`kind`); raises `NotFound`."""
-    document = await database[COLLECTION].find_one({"_id": activity_id, "type": kind})
+async def purchase(database: AsyncDatabase[Document], purchase_id: UUID) -> dict[str, Any]:
+    """The purchase; raises `NotFound`."""
+    return await _activity(database, "purchase", purchase_id)
+
+
+async def interaction(database: AsyncDatabase[Document], interaction_id: UUID) -> dict[str, Any]:
+    """The interaction; raises `NotFound`."""
+    return await _activity(database, "interaction", interaction_id)
+
+
+async def _activity(database: AsyncDatabase[Document], kind: str, activity_id: UUID) -> dict[str, Any]:
+    document = await database[COLLECTION].find_one({"_id": str(activity_id), "type": kind})
     if document is None:
         raise NotFound(f"there is no {kind} {activity_id}")
     return view(document)
 
 
-async def page(
-    database: AsyncDatabase[Document], customer_id: str, *, limit: int, cursor: str | None
+async def activities(
+    database: AsyncDatabase[Document], customer_id: UUID, *, limit: int, cursor: str | None
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Up to `limit` activities of the customer, newest first, and the cursor of the next page if there is one."""
-    query: dict[str, Any] = {"customer_id": customer_id}
+    query: dict[str, Any] = {"customer_id": str(customer_id)}
     if cursor is not None:
         moment, last_id = read_place(cursor)
         query["$or"] = [{"occurred_at": {"$lt": moment}}, {"occurred_at": moment, "_id": {"$lt": last_id}}]
@@ -41,8 +48,8 @@ async def page(
     return items, write_place(found[limit - 1]) if len(found) > limit else None
 
 
-def view(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The activity as the API shows it: its payload, with type, times and log position."""
+def view(document: Document) -> dict[str, Any]:
+    """The activity as the API shows it: its public payload with type, times and log position."""
     return {
         "type": document["type"],
         **document["data"],
@@ -52,7 +59,7 @@ def view(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def write_place(document: Mapping[str, Any]) -> str:
+def write_place(document: Document) -> str:
     """The cursor that continues after this activity."""
     return write_cursor((document["occurred_at"] - _EPOCH) // _MILLISECOND, document["_id"])
 
@@ -63,6 +70,5 @@ def read_place(cursor: str) -> tuple[datetime, str]:
     try:
         return _EPOCH + milliseconds * _MILLISECOND, last_id
     except OverflowError:
-        raise InvalidInput.at(
-            "?cursor", "malformed_cursor", "the cursor is not one that this endpoint gave out"
-        ) from None
+        message = "the cursor is not one that this endpoint gave out"
+        raise InvalidInput.at("?cursor", "malformed_cursor", message) from None
