@@ -69,6 +69,14 @@ class Consumer:
 
     async def run(self) -> None:
         """Consume until cancelled."""
+        beside = asyncio.create_task(self._applier.work())
+        try:
+            await self._consume()
+        finally:
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
+
+    async def _consume(self) -> None:
         while True:
             try:
                 await self._applier.prepare()
@@ -138,13 +146,12 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         """Finish the batch, commit, and forget: the partitions may go to another member."""
         async with self._busy:
             await self._commit()
-            self._applier.forget()
+            self._applier.take_over(frozenset())
             self._progress.clear()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Take over: who is parked, how far the view is; without that knowledge, read from the beginning."""
         async with self._busy:
-            self._applier.forget()
             await self._parking.load()
             known = await self._store.load()
             unknown: list[TopicPartition] = []
@@ -158,6 +165,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             for partition in unknown:
                 # Below the start of the log the broker answers "out of range", and that leads to the earliest.
                 self._consumer.seek(partition, 0)
+            self._applier.take_over(frozenset(self._progress))
 
     async def work(self) -> None:
         """Apply batch after batch."""
@@ -183,7 +191,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 return
             except (PyMongoError, StoreUnavailable) as error:
                 log.warning("%s waits for its store: %s", self._applier.name, error)
-                self._applier.forget()
+                self._applier.take_over(frozenset(self._progress))
                 await asyncio.sleep(STORE_BACKOFF_SECONDS)
 
     async def _apply(self, records: Sequence[ConsumerRecord]) -> None:

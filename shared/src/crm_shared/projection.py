@@ -47,8 +47,11 @@ class Applier(Protocol):
         The failed event and the later ones of its key are left out. Raises when a store cannot be reached.
         """
 
-    def forget(self) -> None:
-        """Drop what is held in memory: partitions have changed hands."""
+    def take_over(self, partitions: frozenset[int]) -> None:
+        """These are the partitions owned from now on: drop what is held in memory of any other owner's time."""
+
+    async def work(self) -> None:
+        """What else there is to do while the projection runs; returns when there is nothing."""
 
 
 def advance(document: Document | None, event: PublicEvent, fold: Fold) -> Document | None:
@@ -99,9 +102,12 @@ class DocumentProjection:
         for collection, models in self._indexes.items():
             await self._database[collection].create_indexes(list(models))
 
-    def forget(self) -> None:
+    def take_over(self, partitions: frozenset[int]) -> None:
         """Drop the documents held in memory."""
         self.documents.forget_all()
+
+    async def work(self) -> None:
+        """Nothing beside folding events."""
 
     async def apply(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
         """Fold and write. Raises `pymongo` errors when the store cannot be reached."""
