@@ -50,12 +50,13 @@ class SchemaKey(NamedTuple):
 
 def schema_text(service: str, name: str, version: str) -> bytes | None:
     """The committed schema file of an event, for example ("contacts", "CustomerIdentified", "1.0"); None if unknown."""
-    if not (re.fullmatch("[a-z0-9]+", service) and re.fullmatch("[A-Za-z0-9]+", name)):
-        return None
-    if not re.fullmatch(r"[0-9]+\.[0-9]+", version):
-        return None
-    file = _committed_root().joinpath(service, name, f"{version}.json")
-    return file.read_bytes() if file.is_file() else None
+    return _served().get((service, name, version))
+
+
+@cache
+def _served() -> dict[tuple[str, str, str], bytes]:
+    # A caller's text is looked up here and never becomes a path.
+    return {(key.service, key.name, f"{key.major}.{key.minor}"): content for key, content in committed().items()}
 
 
 def schema_of(event_type: PublicEventType) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def render(schema: Mapping[str, Any]) -> bytes:
 def committed(root: Traversable | None = None) -> dict[SchemaKey, bytes]:
     """Every schema file, of all versions."""
     found = {}
-    base = root or _committed_root()
+    base = root or files("crm_shared.contracts").joinpath(DIRECTORY)
     for service in _folders(base):
         for name in _folders(service):
             for file in name.iterdir():
@@ -127,11 +128,6 @@ def write(root: Path, event_types: Sequence[PublicEventType] | None = None) -> l
             path.write_bytes(content)
             added.append(path)
     return added
-
-
-@cache
-def _committed_root() -> Traversable:
-    return files("crm_shared.contracts").joinpath(DIRECTORY)
 
 
 def _folders(folder: Traversable) -> Iterator[Traversable]:
