@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -106,6 +106,6 @@ def _unready(response: httpx.Response) -> str:
     return ", ".join(str(check.get("check")) for check in checks if not check.get("ok"))
 
 
-def service_ports(ports: StackPorts) -> dict[str, int]:
-    """The port of every service, with free ones where none was chosen."""
-    return {name: ports.services.get(name, 0) or free_port() for name in SERVICES}
+def service_ports(ports: StackPorts, services: Sequence[str]) -> dict[str, int]:
+    """The port of each of these services, with free ones where none was chosen."""
+    return {name: ports.services.get(name, 0) or free_port() for name in services}

@@ -2,14 +2,14 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from relata_local.processes import ManagedServer, start_all, stop_all
 from relata_local.servers import EmbeddedServers
-from relata_local.services import ServiceProcess, StackPorts, service_ports
+from relata_local.services import SERVICES, ServiceProcess, StackPorts, service_ports
 
 RUN_FILE = "run.json"
 
@@ -30,17 +30,21 @@ class Stack:
         data: Path | str,
         ports: StackPorts | None = None,
         *,
+        services: Sequence[str] = SERVICES,
         environment: Mapping[str, str] | None = None,
         cache_size: str = "256M",
     ) -> None:
-        """Prepare a stack with its data under `data`; `environment` is added to that of every service."""
+        """Prepare a stack of these services, with its data under `data`.
+
+        `environment` is added to that of every service.
+        """
         wanted = ports or StackPorts()
         self._extra = dict(environment or {})
         self.servers = EmbeddedServers(data, wanted.servers, cache_size=cache_size)
         self.data = self.servers.data.path
         self.services = {
             name: ServiceProcess(name, port, self.data, self.environment)
-            for name, port in service_ports(wanted).items()
+            for name, port in service_ports(wanted, services).items()
         }
 
     @property

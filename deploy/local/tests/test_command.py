@@ -1,0 +1,136 @@
+"""The command `crm` says what is wrong in one line, and knows how customers and ports are named."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relata_local import EmbeddedServers, LocalError, PortTaken, Stack, StackPorts, StartFailed
+from relata_local.catching_up import distance, notes
+from relata_local.customer_page import as_identifier
+from relata_local.ports import free_port
+from relata_local.services import SERVICES
+
+
+def crm(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "relata_local", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("status",), ("tail",), ("show", "email:a@b.c"), ("load", "cdnow")],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_command_says_in_one_line_that_nothing_runs(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    answer = crm(*arguments, cwd=tmp_path)
+
+    assert answer.returncode == 1
+    assert answer.stdout == ""
+    assert answer.stderr.startswith(f"crm: nothing runs on {tmp_path}/.data: start it with `crm up`")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_a_service_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    port = free_port()
+
+    answer = crm("show", "email:a@b.c", "--url-customer360", f"http://127.0.0.1:{port}", cwd=tmp_path)
+
+    assert answer.returncode == 1
+    assert answer.stderr.startswith(f"crm: customer360 does not answer at http://127.0.0.1:{port}")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_up_names_the_taken_port_and_its_service_before_anything_starts(
+    tmp_path: Path, servers: EmbeddedServers
+) -> None:
+    ports = StackPorts.from_base(free_port(), {"feedback": servers.broker.port})
+    stack = Stack(tmp_path, ports)
+
+    with pytest.raises(PortTaken, match=f"port {servers.broker.port}, which feedback needs, is taken"):
+        stack.start()
+
+    assert not any(server.running for server in stack.all)
+    assert not (tmp_path / "logs").exists()
+
+
+def test_a_second_up_on_the_same_data_is_refused(servers: EmbeddedServers) -> None:
+    answer = crm("up", "--data", str(servers.data.path), "--json", cwd=servers.data.path)
+
+    assert answer.returncode == 1
+    assert f"another `crm up` already runs on {servers.data.path}" in answer.stderr
+
+
+def test_when_a_service_cannot_start_everything_stops_and_its_log_is_shown(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, environment={"LOG_LEVEL": "no such level"})
+
+    with pytest.raises(StartFailed, match="could not start") as failure:
+        stack.start()
+
+    assert "log_level" in failure.value.details
+    assert not any(server.running for server in stack.all)
+    assert not stack.servers.data.in_use
+
+
+def test_ports_follow_the_base_except_those_that_are_chosen() -> None:
+    ports = StackPorts.from_base(8101, {"feedback": 9104, "kafka": 9092})
+
+    assert [ports.services[name] for name in SERVICES] == [8101, 8102, 8103, 9104, 8105]
+    assert (ports.servers.postgres, ports.servers.kafka, ports.servers.mongodb) == (8111, 9092, 8113)
+
+
+def test_a_port_for_something_unknown_is_refused() -> None:
+    with pytest.raises(LocalError, match="billing is not a service or server"):
+        StackPorts.from_base(8101, {"billing": 9000})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "identifier"),
+    [
+        ("email:a@b.c", "email:a@b.c"),
+        ("a@b.c", "email:a@b.c"),
+        ("+84 912-345-678", "phone:+84 912-345-678"),
+        ("external:cdnow:00004", "external:cdnow:00004"),
+        ("cdnow:00004", "external:cdnow:00004"),
+    ],
+)
+def test_a_customer_can_be_named_in_several_ways(wanted: str, identifier: str) -> None:
+    assert as_identifier(wanted) == identifier
+
+
+def test_a_name_is_not_taken_for_an_identifier() -> None:
+    with pytest.raises(LocalError, match="neither a customer id nor an identifier"):
+        as_identifier("somebody")
+
+
+def test_what_is_unpublished_and_what_is_unapplied_both_count_as_behind() -> None:
+    partitions = [
+        {"partition": 0, "lag": 2, "updated_at": "2026-01-01T00:00:00+00:00"},
+        {"partition": 1, "lag": 1, "updated_at": "2026-01-01T00:00:00+00:00"},
+    ]
+    status: dict[str, dict[str, Any]] = {
+        "contacts": {"last_position": 10, "published_position": 6, "projections": []},
+        "feedback": {"last_position": 3, "published_position": None, "projections": []},
+        "customer360": {
+            "last_position": 0,
+            "published_position": None,
+            "projections": [{"name": "customers", "partitions": partitions}],
+        },
+    }
+
+    assert distance(status) == 4 + 3 + 3
+    assert len(notes(status)) == 2
+
+
+def test_a_projection_that_has_not_noted_anything_yet_is_not_taken_for_done() -> None:
+    status: dict[str, dict[str, Any]] = {
+        "customer360": {
+            "last_position": 0,
+            "published_position": None,
+            "projections": [{"name": "customers", "partitions": []}],
+        }
+    }
+
+    assert notes(status) == {}
