@@ -12,14 +12,10 @@ from crm_shared.writer import Command, Unit
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command answers over HTTP: the status and a JSON object.
-
-    `position` is set only when the answer repeats an earlier one; otherwise the writer knows it.
-    """
+    """What a command answers over HTTP: the status and a JSON object; the writer knows the position."""
 
     status: int
     body: dict[str, Any]
-    position: int | None = None
 
 
 class IdempotencyRecord(Aggregate):
@@ -37,14 +33,14 @@ class IdempotencyRecord(Aggregate):
         fingerprint: str
         status: int
         body: dict[str, Any]
-        last_event: list[Any]
+        answered_with: list[list[Any]]
 
-    def __init__(self, fingerprint: str, status: int, body: dict[str, Any], last_event: list[Any]) -> None:
+    def __init__(self, fingerprint: str, status: int, body: dict[str, Any], answered_with: list[list[Any]]) -> None:
         self.fingerprint = fingerprint
         self.status = status
         self.body = body
-        # [stream id, version] of the command's last event; empty when it stored none.
-        self.last_event = last_event
+        # [stream id, version] of each event of which the latest one's position was the answer's.
+        self.answered_with = answered_with
 
     @staticmethod
     def create_id(service: str, key: str) -> UUID:
@@ -66,24 +62,18 @@ def idempotent(command: Command[Answer], *, service: str, key: str, fingerprint:
         if record is not None:
             if record.fingerprint != fingerprint:
                 raise IdempotencyKeyReused("this Idempotency-Key was used for another request")
-            if record.last_event:
-                stream_id, version = record.last_event
-                position = unit.position_of(UUID(stream_id), version)
-            else:
-                position = 0
-            return Answer(record.status, record.body, position)
+            unit.repeat((UUID(stream_id), version) for stream_id, version in record.answered_with)
+            return Answer(record.status, record.body)
         answer = decide(unit)
-        last = unit.events[-1] if unit.events else None
         created = IdempotencyRecord._create(
             IdempotencyRecord.Created,
             id=record_id,
             fingerprint=fingerprint,
             status=answer.status,
             body=answer.body,
-            last_event=[str(last.originator_id), last.originator_version] if last else [],
+            answered_with=[[str(stream_id), version] for stream_id, version in unit.answered_with],
         )
         unit.note(created)
-        unit.touched[created.id] = created
         return answer
 
     return Command(once, command.context, (record_id, *command.reads), command.follows)

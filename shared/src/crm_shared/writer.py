@@ -22,6 +22,9 @@ A = TypeVar("A", bound=Aggregate)
 
 log = logging.getLogger(__name__)
 
+EventId = tuple[UUID, int]
+"""Stream id and version of one event."""
+
 BATCH_LIMIT = 500
 HELD_LIMIT = 2_000
 CONFLICT_ATTEMPTS = 20
@@ -32,7 +35,8 @@ class Outcome(Generic[T]):
     """What a command answered and where it stands in the log.
 
     `position` is the log position of the last event that the command stored, or, when it stored none, of the
-    last event of the aggregates that it loaded; 0 when there is no such event.
+    last event of the aggregates that it loaded; 0 when there is no such event. A command that repeats an earlier
+    answer repeats its position too.
     """
 
     value: T
@@ -63,6 +67,8 @@ class Unit:
         """The events saved so far, in log order."""
         self.touched: dict[UUID, Aggregate] = {}
         """The aggregates looked at or saved so far."""
+        self._noted: set[UUID] = set()
+        self._repeated: list[EventId] | None = None
 
     def find(self, kind: type[A], aggregate_id: UUID) -> A | None:
         """The aggregate, or None when it has never been created."""
@@ -92,11 +98,23 @@ class Unit:
 
     def note(self, aggregate: Aggregate) -> None:
         """Put an aggregate's new events before all others, where they do not count as the command's position."""
+        self.touched[aggregate.id] = aggregate
+        self._noted.add(aggregate.id)
         self.events[:0] = aggregate.collect_events()
 
-    def position_of(self, stream_id: UUID, version: int) -> int:
-        """The log position of one stored event."""
-        return self._held.position_of(stream_id, version)
+    def repeat(self, answered_with: Iterable[EventId]) -> None:
+        """Answer with the position of an earlier command, whose `answered_with` this was."""
+        self._repeated = list(answered_with)
+
+    @property
+    def answered_with(self) -> list[EventId]:
+        """The events of which the latest one's position is the command's: known before they have a position."""
+        if self._repeated is not None:
+            return self._repeated
+        for event in reversed(self.events):
+            if event.originator_id not in self._noted:
+                return [(event.originator_id, event.originator_version)]
+        return [(one, aggregate.version) for one, aggregate in self.touched.items() if one not in self._noted]
 
     @property
     def changed(self) -> set[UUID]:
@@ -132,10 +150,12 @@ class _Held:
             self._refresh({aggregate_id})
         return self._aggregates.get(aggregate_id)
 
-    def position(self, aggregate_id: UUID) -> int:
-        return self._positions.get(aggregate_id, 0)
-
-    def position_of(self, stream_id: UUID, version: int) -> int:
+    def position_of(self, event: EventId) -> int:
+        """The log position of a stored event."""
+        stream_id, version = event
+        held = self._aggregates.get(stream_id)
+        if held is not None and held.version == version and stream_id in self._positions:
+            return self._positions[stream_id]
         return self._application.load({stream_id: version - 1})[0][1]
 
     def _refresh(self, ids: set[UUID]) -> None:
@@ -203,7 +223,7 @@ class _Decided:
     index: int
     value: Any
     events: Sequence[Any]
-    touched: Sequence[UUID]
+    answered_with: Sequence[EventId]
 
 
 class Writer:
@@ -341,12 +361,12 @@ class Writer:
                 job.results[index] = error
                 continue
             self._held.accept(unit)
-            decided.append(_Decided(job, index, value, tuple(unit.events), tuple(unit.touched)))
+            decided.append(_Decided(job, index, value, tuple(unit.events), unit.answered_with))
         return decided
 
     def _store(self, decided: Sequence[_Decided]) -> None:
         events = [event for one in decided for event in one.events]
-        positions: list[int] = []
+        stored: dict[EventId, int] = {}
         if events:
             try:
                 positions = self._application.put(events)
@@ -357,14 +377,11 @@ class Writer:
                     raise
                 positions = found
             self._held.stored(events, positions)
-        taken = 0
+            for event, position in zip(events, positions, strict=True):
+                stored[event.originator_id, event.originator_version] = position
         for one in decided:
-            taken += len(one.events)
-            if one.events:
-                position = positions[taken - 1]
-            else:
-                position = max((self._held.position(touched) for touched in one.touched), default=0)
-            one.job.results[one.index] = Outcome(one.value, position)
+            found_positions = [stored.get(event) or self._held.position_of(event) for event in one.answered_with]
+            one.job.results[one.index] = Outcome(one.value, max(found_positions, default=0))
 
     def _positions_if_stored(self, events: Sequence[Any]) -> list[int] | None:
         """The positions of these very events if the store already has them (their contexts name their command)."""

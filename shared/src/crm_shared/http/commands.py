@@ -82,9 +82,8 @@ class CommandCall:
 
 
 def positioned(outcome: Outcome[Answer]) -> dict[str, Any]:
-    """The answer's body with the log position, the first one's if this repeats it."""
-    repeated = outcome.value.position
-    return {**outcome.value.body, "position": outcome.position if repeated is None else repeated}
+    """The answer's body with the log position."""
+    return {**outcome.value.body, "position": outcome.position}
 
 
 def json_response(status: int, body: Any) -> Response:
