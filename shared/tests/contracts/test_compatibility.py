@@ -261,8 +261,7 @@ def _payloads(kind: str, schema: Schema) -> st.SearchStrategy[Any]:
         case "integer":
             return st.integers(schema.get("minimum", -(2**53)), schema.get("maximum", 2**53))
         case "number":
-            bounds = {"min_value": schema.get("minimum"), "max_value": schema.get("maximum")}
-            return st.floats(**bounds, allow_nan=False, allow_infinity=False)
+            return st.floats(schema.get("minimum"), schema.get("maximum"), allow_nan=False, allow_infinity=False)
         case "string" if schema.get("format") == "uuid":
             return st.uuids().map(str)
         case "string" if "pattern" in schema:

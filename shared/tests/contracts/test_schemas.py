@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, Union
+from typing import Any, Literal, Union
 
 import jsonschema_rs
 import pytest
@@ -79,32 +79,30 @@ def test_no_schema_says_oneof_allof_anyof_or_refers_elsewhere(event_type: Public
 
 @each_event_type
 def test_every_field_says_what_it_means(event_type: PublicEventType) -> None:
-    def undescribed(schema: dict[str, object], path: str) -> list[str]:
-        fields = schema.get("properties")
-        nested = [(path, each) for each in (schema.get("items"), schema.get("additionalProperties"))]
-        if isinstance(fields, dict):
-            nested += [(f"{path}/{name}", field) for name, field in fields.items()]
-        found = [path for path, field in nested if field in (fields or {}).values() and "description" not in field]
-        return found + [each for path, field in nested if isinstance(field, dict) for each in undescribed(field, path)]
+    def undescribed(schema: dict[str, Any], path: str) -> list[str]:
+        fields = schema.get("properties", {})
+        found = [f"{path}/{name}" for name, field in fields.items() if "description" not in field]
+        for name, field in fields.items():
+            found += undescribed(field.get("items", field), f"{path}/{name}")
+        return found
 
     assert undescribed(schema_of(event_type), "") == []
 
 
 def test_every_personal_field_can_be_absent_and_null() -> None:
     # given every field of every event, however deep, that is marked as personal
-    def personal(schema: dict[str, object], path: str, required: object) -> list[tuple[str, object, object]]:
-        found = [(path, schema.get("type"), required)] if schema.get("x-pii") else []
-        fields = schema.get("properties", {})
-        assert isinstance(fields, dict)
-        for name, field in fields.items():
-            found += personal(field, f"{path}/{name}", name in schema.get("required", []))  # type: ignore[operator]
-        items = schema.get("items")
-        return found + (personal(items, f"{path}/*", False) if isinstance(items, dict) else [])
+    def personal(schema: dict[str, Any], path: str) -> list[tuple[str, Any, bool]]:
+        found = []
+        for name, field in schema.get("properties", {}).items():
+            if "x-pii" in field:
+                found.append((f"{path}/{name}", field["type"], name in schema.get("required", ())))
+            found += personal(field.get("items", field), f"{path}/{name}")
+        return found
 
-    marked = [each for kind in EVENT_TYPES for each in personal(schema_of(kind), kind.name, False)]
+    marked = [each for kind in EVENT_TYPES for each in personal(schema_of(kind), kind.name)]
     # then each is optional and nullable, and there are such fields at all
     assert len(marked) > 10
-    assert [path for path, kind, required in marked if required or "null" not in (kind or [])] == []  # type: ignore[operator]
+    assert [path for path, kind, required in marked if required or "null" not in kind] == []
 
 
 @pytest.mark.parametrize(
