@@ -1,0 +1,278 @@
+"""Surveys and the responses to them: questions, scales, and the rules that answers are checked against."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from crm_shared.domain import Aggregate, derived_id
+from crm_shared.errors import Conflict, FieldError, InvalidInput
+
+SCALES: Mapping[str, tuple[int, int]] = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7), "rating": (1, 5)}
+"""The kinds of question that are answered with an integer: its least and its greatest value."""
+FEWEST_CHOICES, MOST_CHOICES = 2, 50
+LONGEST_TEXT = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question of a survey. `kind` is one of `SCALES`, or choice, or text; only choice has `choices`."""
+
+    key: str
+    kind: str
+    prompt: str
+    required: bool = False
+    choices: Sequence[str] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The question as events hold it."""
+        return {**asdict(self), "choices": list(self.choices)}
+
+    @classmethod
+    def from_dict(cls, held: Mapping[str, Any]) -> "Question":
+        """The question that an event holds."""
+        return cls(held["key"], held["kind"], held["prompt"], held["required"], tuple(held["choices"]))
+
+    def check(self, value: Any) -> FieldError | None:
+        """What is wrong with an answer to this question, if anything."""
+        if self.kind in SCALES:
+            return self._check_scale(value)
+        if type(value) is not str:
+            return _wrong(self.key, "not_text", f"{self.key} is answered with text")
+        if self.kind == "choice" and value not in self.choices:
+            return _wrong(self.key, "not_a_choice", f"{self.key} offers {', '.join(self.choices)}")
+        if self.kind == "text" and not 1 <= len(value) <= LONGEST_TEXT:
+            return _wrong(self.key, "text_length", f"{self.key} takes 1 to {LONGEST_TEXT} characters")
+        return None
+
+    def _check_scale(self, value: Any) -> FieldError | None:
+        least, greatest = SCALES[self.kind]
+        # A boolean is an integer to Python, not to somebody who answers a survey.
+        if type(value) is not int:
+            return _wrong(self.key, "not_an_integer", f"{self.key} is answered with an integer")
+        if not least <= value <= greatest:
+            return _wrong(self.key, "out_of_scale", f"{self.key} is answered from {least} to {greatest}")
+        return None
+
+
+def check_questions(questions: Sequence[Question]) -> None:
+    """Raise `InvalidInput` naming every question whose key, or whose choices, break a rule."""
+    errors: list[FieldError] = []
+    seen: set[str] = set()
+    for index, question in enumerate(questions):
+        place = f"/questions/{index}"
+        if question.key in seen:
+            errors.append(FieldError(f"{place}/key", "duplicate_question", f"{question.key} comes twice"))
+        seen.add(question.key)
+        if question.kind != "choice":
+            if question.choices:
+                message = f"a question of kind {question.kind} has no choices"
+                errors.append(FieldError(f"{place}/choices", "choices_not_allowed", message))
+        elif not FEWEST_CHOICES <= len(question.choices) <= MOST_CHOICES:
+            message = f"give {FEWEST_CHOICES} to {MOST_CHOICES} choices"
+            errors.append(FieldError(f"{place}/choices", "choices_count", message))
+        elif len(set(question.choices)) < len(question.choices):
+            errors.append(FieldError(f"{place}/choices", "duplicate_choice", "the choices differ from each other"))
+    _raise(errors)
+
+
+def one_spelling(answers: Mapping[str, Any]) -> dict[str, Any]:
+    """The answers with their text in Unicode's NFC, so that one Vietnamese word is one choice however it was typed."""
+    return {key: unicodedata.normalize("NFC", value) if type(value) is str else value for key, value in answers.items()}
+
+
+class Survey(Aggregate):
+    """A survey. Its version rises by one with every publication that changes it."""
+
+    TOPIC = "feedback.Survey"
+
+    class Event(Aggregate.Event):
+        """Base of its events."""
+
+        def apply(self, aggregate: "Survey") -> None:
+            """Change the survey by this event."""
+
+    class Created(Event, Aggregate.Created):
+        """The survey was published for the first time, as version 1."""
+
+        TOPIC = "feedback.SurveyPublished.v1"
+        key: str
+        title: str
+        questions: list[dict[str, Any]]
+
+    class Revised(Event):
+        """The survey was published again with another title or other questions."""
+
+        TOPIC = "feedback.SurveyRevised.v1"
+        key: str
+        version: int
+        title: str
+        questions: list[dict[str, Any]]
+
+        def apply(self, aggregate: "Survey") -> None:
+            aggregate.published_version = self.version
+            aggregate.title = self.title
+            aggregate.questions = [Question.from_dict(one) for one in self.questions]
+
+    def __init__(self, key: str, title: str, questions: list[dict[str, Any]]) -> None:
+        self.key = key
+        self.title = title
+        self.published_version = 1
+        """How often it was published with a change; `version` is the library's, of the stream."""
+        self.questions = [Question.from_dict(one) for one in questions]
+
+    @staticmethod
+    def id_of(key: str) -> UUID:
+        """The id of the survey with this key."""
+        return derived_id("survey", key)
+
+    @classmethod
+    def publish(cls, key: str, title: str, questions: Sequence[Question]) -> "Survey":
+        """A new survey. Raises `InvalidInput` when its questions break a rule."""
+        check_questions(questions)
+        return cls._create(
+            cls.Created, id=cls.id_of(key), key=key, title=title, questions=[one.as_dict() for one in questions]
+        )
+
+    def revise(self, title: str, questions: Sequence[Question]) -> bool:
+        """Publish it with this content; whether that changed anything. Raises `InvalidInput` like `publish`."""
+        check_questions(questions)
+        if title == self.title and list(questions) == self.questions:
+            return False
+        self.trigger_event(
+            self.Revised,
+            key=self.key,
+            version=self.published_version + 1,
+            title=title,
+            questions=[one.as_dict() for one in questions],
+        )
+        return True
+
+    def check(self, answers: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The answers in the survey's order, each with the kind of its question.
+
+        Raises `InvalidInput` naming every answer that its question does not take, that has no question, or that
+        is required and missing.
+        """
+        questions = {one.key: one for one in self.questions}
+        errors = [
+            _wrong(key, "unknown_question", f"the survey has no question {key}")
+            for key in answers.keys() - questions.keys()
+        ]
+        for question in self.questions:
+            if question.key in answers:
+                error = question.check(answers[question.key])
+                if error is not None:
+                    errors.append(error)
+            elif question.required:
+                errors.append(_wrong(question.key, "required_answer_missing", f"{question.key} must be answered"))
+        if not errors and not answers:
+            errors.append(FieldError("/answers", "no_answers", "answer at least one question"))
+        _raise(sorted(errors, key=lambda one: one.field))
+        return [
+            {"question": key, "kind": question.kind, "value": answers[key]}
+            for key, question in questions.items()
+            if key in answers
+        ]
+
+
+class Response(Aggregate):
+    """What one customer answered to one survey, once and for all."""
+
+    TOPIC = "feedback.Response"
+
+    class Event(Aggregate.Event):
+        """Base of its events."""
+
+    class Created(Event, Aggregate.Created):
+        """The survey was answered. `given_id` and `answered_at` are the caller's, if it gave any."""
+
+        TOPIC = "feedback.SurveyAnswered.v1"
+        survey_id: str
+        survey_key: str
+        survey_version: int
+        customer_id: str
+        channel: str | None
+        answers: list[dict[str, Any]]
+        given_id: str | None
+        answered_at: datetime | None
+
+    def __init__(
+        self,
+        survey_id: str,
+        survey_key: str,
+        survey_version: int,
+        customer_id: str,
+        channel: str | None,
+        answers: list[dict[str, Any]],
+        given_id: str | None,
+        answered_at: datetime | None,
+    ) -> None:
+        self.survey_id = survey_id
+        self.survey_key = survey_key
+        self.survey_version = survey_version
+        self.customer_id = customer_id
+        self.channel = channel
+        self.answers = answers
+        self.given_id = given_id
+        self.answered_at = answered_at
+
+    @staticmethod
+    def id_of(survey_key: str, given_id: str) -> UUID:
+        """The id of the response that the caller knows by `given_id`."""
+        return derived_id("response", survey_key, given_id)
+
+    @classmethod
+    def give(
+        cls,
+        survey: Survey,
+        *,
+        customer_id: str,
+        answers: Mapping[str, Any],
+        channel: str | None,
+        answered_at: datetime | None,
+        given_id: str | None,
+    ) -> "Response":
+        """A new response to the survey as it stands. Raises `InvalidInput` for answers that it does not take."""
+        return cls._create(
+            cls.Created,
+            id=uuid4() if given_id is None else cls.id_of(survey.key, given_id),
+            survey_id=str(survey.id),
+            survey_key=survey.key,
+            survey_version=survey.published_version,
+            customer_id=customer_id,
+            channel=channel,
+            answers=survey.check(answers),
+            given_id=given_id,
+            answered_at=answered_at,
+        )
+
+    def require_same(
+        self, *, customer_id: str, answers: Mapping[str, Any], channel: str | None, answered_at: datetime | None
+    ) -> None:
+        """Raise `Conflict` (response_conflict) unless this content, sent again, is the one recorded."""
+        same = (
+            customer_id == self.customer_id
+            and channel == self.channel
+            and answered_at == self.answered_at
+            # 1 and True are equal in Python and different as answers.
+            and {key: (type(value), value) for key, value in answers.items()}
+            == {one["question"]: (type(one["value"]), one["value"]) for one in self.answers}
+        )
+        if not same:
+            raise Conflict(
+                f"response {self.given_id} to survey {self.survey_key} is recorded with other content",
+                code="response_conflict",
+                response_id=str(self.id),
+            )
+
+
+def _wrong(question: str, code: str, message: str) -> FieldError:
+    return FieldError(f"/answers/{question.replace('~', '~0').replace('/', '~1')}", code, message)
+
+
+def _raise(errors: Sequence[FieldError]) -> None:
+    if errors:
+        raise InvalidInput("; ".join(one.message for one in errors[:3]), errors=errors)

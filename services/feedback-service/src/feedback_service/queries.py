@@ -1,0 +1,97 @@
+"""Reads of feedback's views: surveys, and the results of one, computed from its responses."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from crm_shared.documents import Document
+from feedback_service import scores
+from feedback_service.domain import SCALES
+
+SURVEYS = "surveys"
+"""The collection with one document per survey."""
+RESPONSES = "responses"
+"""The collection with one document per response."""
+SURVEYS_VIEW = "feedback-service.surveys"
+RESPONSES_VIEW = "feedback-service.responses"
+"""The permanent names of the projections that fill them."""
+
+
+async def survey(database: AsyncDatabase[Document], key: str) -> Document | None:
+    """The survey with this key, as it stands."""
+    return await database[SURVEYS].find_one({"key": key})
+
+
+async def surveys(database: AsyncDatabase[Document], *, after: str, limit: int) -> list[Document]:
+    """Up to `limit` surveys whose keys come after `after`, by key."""
+    return await database[SURVEYS].find({"key": {"$gt": after}}).sort("key", 1).limit(limit).to_list()
+
+
+async def results(database: AsyncDatabase[Document], survey: Mapping[str, Any]) -> Document:
+    """The results of a survey over all responses to it, whichever version they answered.
+
+    Answers whose question has left the survey, or is of another kind now, are not counted; a choice that is no
+    longer offered is.
+    """
+    counts = await _counts(database, survey["survey_id"])
+    return {
+        "survey": survey["key"],
+        "survey_id": survey["survey_id"],
+        "version": survey["version"],
+        "title": survey["title"],
+        "count": await database[RESPONSES].count_documents({"survey_id": survey["survey_id"]}),
+        "questions": [
+            question_results(question, counts.get((question["key"], question["kind"]), {}))
+            for question in survey["questions"]
+        ],
+    }
+
+
+def question_results(question: Mapping[str, Any], counts: Mapping[Any, int]) -> dict[str, Any]:
+    """The results of one question, from how often each value was answered (text counts under None)."""
+    kind = question["kind"]
+    if kind in SCALES:
+        least, greatest = SCALES[kind]
+        offered: list[Any] = list(range(least, greatest + 1))
+    else:
+        offered = question["choices"]
+    known = {value: counts.get(value, 0) for value in offered}
+    past = sorted((value, count) for value, count in counts.items() if value is not None and value not in known)
+    return {
+        "key": question["key"],
+        "kind": kind,
+        "prompt": question["prompt"],
+        "count": sum(counts.values()),
+        "nps": asdict(scores.nps(counts)) if kind == "nps" else None,
+        "csat": asdict(scores.csat(counts)) if kind == "csat" else None,
+        "mean": scores.mean(counts) if kind in ("csat", "ces", "rating") else None,
+        "distribution": {str(value): count for value, count in [*known.items(), *past]},
+    }
+
+
+async def _counts(database: AsyncDatabase[Document], survey_id: str) -> Mapping[tuple[str, str], Mapping[Any, int]]:
+    """How often each value was answered, per question key and kind."""
+    pipeline: list[Document] = [
+        {"$match": {"survey_id": survey_id}},
+        {"$unwind": "$answers"},
+        {
+            "$group": {
+                "_id": {
+                    "question": "$answers.question",
+                    "kind": "$answers.kind",
+                    "number": "$answers.number",
+                    "choice": "$answers.choice",
+                },
+                "count": {"$sum": 1},
+            }
+        },
+    ]
+    counts: dict[tuple[str, str], dict[Any, int]] = defaultdict(dict)
+    async for row in await database[RESPONSES].aggregate(pipeline):
+        answer = row["_id"]
+        value = answer.get("choice") if answer.get("number") is None else answer["number"]
+        counts[answer["question"], answer["kind"]][value] = row["count"]
+    return counts
