@@ -57,7 +57,7 @@ _profile = Profile(
 _email = Identifier(type="email", value="minh.khai@example.com")
 _phone = Identifier(type="phone", value="+84901234567")
 _external = Identifier(type="external", value="KH-000187", system="pos-saigon")
-_attributes = {"hạng": "vàng", "newsletter": True, "stores_visited": 3}
+_attributes = {"loyalty_tier": "vàng", "newsletter": True, "stores_visited": 3}
 _preferences = Preferences(
     channels={"email": True, "sms": False},
     frequency="weekly",
@@ -77,13 +77,13 @@ EXAMPLES: tuple[EventData, ...] = (
     ),
     CustomerDetailsChanged(
         customer_id=CUSTOMER,
-        changed=["/profile/address", "/attributes/hạng"],
+        changed=["/profile/address", "/attributes/loyalty_tier"],
         profile=Profile(
             address=_address.model_copy(
                 update={"line": "5 Phố Tràng Tiền", "city": "Hà Nội", "region": "HN", "postal_code": "10000"}
             )
         ),
-        attributes={"hạng": "bạch kim"},
+        attributes={"loyalty_tier": "bạch kim"},
     ),
     IdentityLinked(customer_id=CUSTOMER, identifier=_phone),
     CustomerTagged(customer_id=CUSTOMER, tag="khách quen"),
