@@ -13,7 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from crm_shared import metrics
-from crm_shared.contracts.envelope import EnvelopeError, PublicEvent, decode, type_of
+from crm_shared.contracts.envelope import EnvelopeError, PublicEvent, decode, place_of, type_of
 from crm_shared.documents import Document
 from crm_shared.errors import StoreUnavailable
 from crm_shared.kafka import Kafka, Topic, cluster_id
@@ -197,9 +197,14 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
     async def _apply(self, records: Sequence[ConsumerRecord]) -> None:
         events: list[PublicEvent] = []
         source: dict[str, ConsumerRecord] = {}
+        # Partition, service and log position of what this batch passes, and the event's id unless it is skipped.
+        passed: list[tuple[int, str, int, str | None]] = []
         for record in records:
             if type_of(record.headers) not in self._applier.handles:
                 self._count("skipped")
+                # A query may wait for this position all the same: it cannot know what the view makes of it.
+                if (place := place_of(record.headers)) is not None:
+                    passed.append((record.partition, *place, None))
                 continue
             key = (record.key or b"").decode("utf-8", "replace")
             if key in self._parking.keys:
@@ -213,13 +218,14 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 continue
             source[event.id] = record
             events.append(event)
+            passed.append((record.partition, event.service, event.sequence, event.id))
         failed = await self._try(events)
         for key, (left, cause) in failed.items():
             await self._give_up(key, [source[event.id] for event in left], repr(cause))
         left_out = {event.id for left, _ in failed.values() for event in left}
-        for event in events:
-            if event.id not in left_out:
-                self._progress_of(source[event.id].partition).note(event)
+        for partition, service, position, event_id in passed:
+            if event_id not in left_out:
+                self._progress_of(partition).note(service, position)
         self._count("applied", len(events) - len(left_out))
 
     async def _try(self, events: Sequence[PublicEvent]) -> dict[str, tuple[list[PublicEvent], Exception]]:

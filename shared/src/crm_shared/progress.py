@@ -11,7 +11,6 @@ from pymongo import ReplaceOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
-from crm_shared.contracts.envelope import PublicEvent
 from crm_shared.documents import Document
 from crm_shared.errors import PositionNotReached
 
@@ -24,7 +23,7 @@ WAIT_SECONDS = 5.0
 
 @dataclass(slots=True)
 class PartitionProgress:
-    """What has been applied of one partition.
+    """What has been applied of one partition, or passed because the view does not need it.
 
     `done` maps a source to the highest log position seen; `recent` to the latest positions, ascending. `lag` is
     how many records of all topics were still unread when this was noted.
@@ -36,13 +35,13 @@ class PartitionProgress:
     recent: dict[str, list[int]] = field(default_factory=dict)
     lag: int = 0
 
-    def note(self, event: PublicEvent) -> None:
-        """The event has been applied, or was found to be applied already."""
-        if event.sequence <= self.done.get(event.service, 0):
+    def note(self, source: str, position: int) -> None:
+        """The event at this log position has been applied, now or earlier, or passed."""
+        if position <= self.done.get(source, 0):
             return
-        self.done[event.service] = event.sequence
-        recent = self.recent.setdefault(event.service, [])
-        recent.append(event.sequence)
+        self.done[source] = position
+        recent = self.recent.setdefault(source, [])
+        recent.append(position)
         if len(recent) > RECENT:
             del recent[: len(recent) - RECENT]
 

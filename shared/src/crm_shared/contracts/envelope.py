@@ -156,6 +156,15 @@ def type_of(headers: Iterable[tuple[str, bytes]]) -> str | None:
     return None
 
 
+def place_of(headers: Iterable[tuple[str, bytes]]) -> tuple[str, int] | None:
+    """(service, log position) of a record, or None when it carries none: for records that are skipped unread."""
+    named = {name: value for name, value in headers if name in ("ce_source", "ce_sequence")}
+    try:
+        return named["ce_source"].decode().removeprefix("/"), _position(named["ce_sequence"].decode())
+    except (KeyError, AttributeError, ValueError):  # missing, null, or malformed
+        return None
+
+
 @lru_cache(maxsize=256)
 def split_type(ce_type: str) -> tuple[str, str, int]:
     """(service, event name, major version) of `crm.<service>.<Name>.v<major>`; raises `EnvelopeError`."""
