@@ -12,7 +12,9 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import InterfaceError, OperationalError, StoredEvent, Transcoder
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from eventsourcing.utils import retry
+from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Identifier
+from psycopg.types.numeric import Int8
 
 _TAGGED: dict[str, Callable[[str], Any]] = {
     "datetime": datetime.fromisoformat,
@@ -59,43 +61,41 @@ def _restore(value: Any) -> Any:
 
 
 class OrderedRecorder(PostgresApplicationRecorder):
-    """The library's recorder with its insert function, and the table lock inside that function.
+    """The library's recorder with an insert function of our own: it takes the table lock, and binary arrays.
 
-    The library's own function omits the lock: concurrent writers then commit out of order and a reader that
-    tails the log misses events. With the lock the log is commit-ordered, at one round trip per save.
+    The library's function omits the lock: concurrent writers then commit out of order and a reader that tails the
+    log misses events. With the lock the log is commit-ordered, at one round trip per save. The library passes rows
+    as text, which costs three times the whole insert.
     """
 
     def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "stored_events") -> None:
         super().__init__(datastore, events_table_name=events_table_name)
-        self.datastore.enable_db_functions = True
         schema, table = Identifier(datastore.schema), Identifier(self.events_table_name)
-        self.sql_create_pg_function_insert_events = SQL(
-            "CREATE OR REPLACE FUNCTION {schema}.{function}(events {schema}.{event}[]) "
+        function = Identifier("insert_events")
+        self.sql_create_statements[self.create_insert_function_statement_index] = SQL(
+            "CREATE OR REPLACE FUNCTION {schema}.{function}"
+            "(ids uuid[], versions bigint[], topics text[], states bytea[]) "
             "RETURNS SETOF bigint LANGUAGE plpgsql AS $BODY$"
             "BEGIN"
             "    LOCK TABLE {schema}.{table} IN EXCLUSIVE MODE;"
             "    NOTIFY {channel};"
             "    RETURN QUERY"
             "    INSERT INTO {schema}.{table} AS t (originator_id, originator_version, topic, state)"
-            "    SELECT originator_id, originator_version, topic, state"
-            "    FROM unnest(events) RETURNING notification_id;"
+            "    SELECT * FROM unnest(ids, versions, topics, states) RETURNING notification_id;"
             "END;"
             "$BODY$"
-        ).format(
-            schema=schema,
-            table=table,
-            function=Identifier(self.pg_function_name_insert_events),
-            event=Identifier(self.stored_event_type_name),
-            channel=Identifier(self.channel_name),
+        ).format(schema=schema, table=table, function=function, channel=Identifier(self.channel_name))
+        self._insert = SQL("SELECT {schema}.{function}(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[])").format(
+            schema=schema, function=function
         )
-        self.sql_create_statements[self.create_insert_function_statement_index] = (
-            self.sql_create_pg_function_insert_events
-        )
+        # The lateral query looks each stream up by the primary key. A plain join is planned for the array's length,
+        # and then PostgreSQL prefers to sort the whole table.
         self._select_newer = SQL(
             "SELECT e.originator_id, e.originator_version, e.topic, e.state, e.notification_id"
-            " FROM unnest(%s::uuid[], %s::bigint[]) AS held(id, version)"
-            " JOIN {schema}.{table} AS e ON e.originator_id = held.id AND e.originator_version > held.version"
-            " ORDER BY e.originator_id, e.originator_version"
+            " FROM unnest(%b::uuid[], %b::bigint[]) AS held(id, version),"
+            " LATERAL (SELECT * FROM {schema}.{table}"
+            "  WHERE originator_id = held.id AND originator_version > held.version"
+            "  ORDER BY originator_version OFFSET 0) AS e"
         ).format(schema=schema, table=table)
         self._select_log = SQL(
             "SELECT originator_id, originator_version, topic, state, notification_id FROM {schema}.{table}"
@@ -106,8 +106,22 @@ class OrderedRecorder(PostgresApplicationRecorder):
     def select_newer(self, versions: Mapping[UUID, int]) -> list["LoggedEvent"]:
         """All events of these streams after the given versions, each stream in order, in one round trip."""
         with self.datastore.get_connection() as connection, connection.cursor() as cursor:
-            cursor.execute(self._select_newer, (list(versions), list(versions.values())), prepare=True)
+            held = (list(versions), [Int8(version) for version in versions.values()])
+            cursor.execute(self._select_newer, held, prepare=True)
             return [logged_event(row) for row in cursor.fetchall()]
+
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
+        """Store the events in one transaction; their log positions, in order."""
+        columns = (
+            [event.originator_id for event in stored_events],
+            [Int8(event.originator_version) for event in stored_events],
+            [event.topic for event in stored_events],
+            [event.state for event in stored_events],
+        )
+        with self.datastore.get_connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+            cursor.execute(self._insert, columns, prepare=True)
+            return [position for (position,) in cursor.fetchall()]
 
     @property
     def log_query(self) -> Any:
