@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 PAGE = 1_000
 IDLE_POLL_SECONDS = 0.5
+CLUSTER_CHECK_SECONDS = 2.0
 STANDBY_SECONDS = 1.0
 RETRY_SECONDS = 0.5
 AGGREGATES_KEPT = 2_000
@@ -146,13 +148,17 @@ class Relay:
             log.info("the relay publishes to cluster %s from position %d", cluster, self.position)
             async with await self._connect() as reader:
                 page = await self._read(reader)
+                looked_at = time.monotonic()
                 while True:
+                    # Also while nothing happens: a cluster that was wiped needs its history back without a new event.
+                    if page or time.monotonic() - looked_at >= CLUSTER_CHECK_SECONDS:
+                        if (now := await cluster_id(admin)) != cluster:
+                            raise ClusterChanged(f"{cluster} became {now}")
+                        looked_at = time.monotonic()
                     if not page:
                         await _notified(lock)
                         page = await self._read(reader)
                         continue
-                    if (now := await cluster_id(admin)) != cluster:
-                        raise ClusterChanged(f"{cluster} became {now}")
                     last = page[-1].position
                     # The next page is read while this one is on its way.
                     following, _ = await all_or_first_error(self._read(reader, after=last), self._send(producer, page))
