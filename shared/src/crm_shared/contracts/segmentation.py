@@ -11,7 +11,7 @@ class DecidingValue(Value):
 
     field: str = Field(description="What the leaf names, for example purchases.count")
     op: str = Field(description="The operator of the leaf")
-    threshold: str = Field(description="The value in the condition, as JSON text")
+    threshold: str | None = Field(None, description="The value in the condition, as JSON text", json_schema_extra=PII)
     actual: str | None = Field(None, description="The customer's value, as JSON text", json_schema_extra=PII)
     result: bool = Field(description="Whether the leaf held")
 
