@@ -111,7 +111,7 @@ class OrderedRecorder(PostgresApplicationRecorder):
             return [logged_event(row) for row in cursor.fetchall()]
 
     @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
-    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
         """Store the events in one transaction; their log positions, in order."""
         columns = (
             [event.originator_id for event in stored_events],
@@ -177,7 +177,8 @@ class EventSourcedApplication(Application[UUID]):
 
     def put(self, events: Sequence[Any]) -> list[int]:
         """Store events of any number of aggregates in one transaction; their log positions, in order."""
-        return [int(recording.notification.id) for recording in self.events.put(events)]
+        positions = self.ordered_recorder.insert_events([self.mapper.to_stored_event(event) for event in events])
+        return list(positions)
 
     def load(self, versions: Mapping[UUID, int]) -> list[tuple[Any, int]]:
         """(domain event, log position) of these streams after the given versions, each stream in order."""

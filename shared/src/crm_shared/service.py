@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -173,6 +174,7 @@ async def open_runtime(definition: Definition, settings: Settings, roles: Sequen
 async def serve(definition: Definition, settings: Settings, roles: Sequence[str]) -> None:
     """Run the roles until the process is told to stop (SIGINT or SIGTERM)."""
     async with open_runtime(definition, settings, roles) as runtime:
+        _calm_garbage_collection()
         routers = definition.routers if "api" in roles else ()
         app = create_app(definition.service, definition.description, routers)
         app.state.runtime = runtime
@@ -195,6 +197,17 @@ async def serve(definition: Definition, settings: Settings, roles: Sequence[str]
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+
+
+def _calm_garbage_collection() -> None:
+    """Look for cycles less often, and never among what was there from the start.
+
+    A batch makes tens of thousands of objects that live until it is stored; with Python's defaults, walking them
+    again and again takes a quarter of an import's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
 
 
 def run(definition: Definition, arguments: Sequence[str] | None = None) -> None:

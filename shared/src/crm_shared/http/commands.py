@@ -54,7 +54,7 @@ class Caller:
             correlation_id=self.correlation_id,
             causation_id=self.causation_id,
             actor=self.actor,
-            traceparent=self.traceparent or new_traceparent(),
+            traceparent=self.traceparent,
             occurred_at=occurred_at,
         )
         command = Command(decide, context, reads, follows)
@@ -108,7 +108,7 @@ async def caller(
         correlation_id=_opaque("X-Correlation-Id", x_correlation_id) or new_id(),
         causation_id=_opaque("X-Causation-Id", x_causation_id) or "",
         # A trace context that cannot be read is replaced, as its specification asks.
-        traceparent=traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else "",
+        traceparent=traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else new_traceparent(),
         idempotency_key=_opaque("Idempotency-Key", idempotency_key),
         method=request.method,
         path=request.url.path,
