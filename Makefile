@@ -1,0 +1,85 @@
+# Relata's commands, for people and for continuous integration. Everything is installed into .venv, nothing elsewhere.
+
+# Any of 3.11, 3.12, 3.13; one of the others below is taken when this one does not fit.
+PYTHON ?= python3
+# More arguments for pytest, for a benchmark or for the command crm: make test ARGS="-k parking"
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DISTRIBUTIONS := shared $(wildcard services/*-service) deploy/local
+PYPROJECTS := $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
+SOURCES := $(addsuffix /src,$(DISTRIBUTIONS)) benchmarks docs/examples conftest.py
+TESTS := $(wildcard shared/tests services/*/tests deploy/local/tests tests)
+DOCKERFILES := $(wildcard services/*/Dockerfile)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test lint format types imports contracts deployment bench lock clean
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Install everything into .venv; again only when the lock or a pyproject.toml has changed
+
+demo: $(INSTALLED) ## Start everything, load real purchases, show what came of it, and go on serving
+	@$(BIN)/crm demo $(ARGS)
+
+up: $(INSTALLED) ## Start everything without loading anything
+	@$(BIN)/crm up $(ARGS)
+
+test: lint ## Every check and every test
+	$(BIN)/pytest $(ARGS)
+
+lint: $(INSTALLED) ## Every check that runs no code: style, types, imports, contracts, deployment files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	@$(MAKE) --no-print-directory types imports contracts deployment
+
+format: $(INSTALLED) ## Put the code into the common format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Test folders one by one: their files may have the same names, which mypy cannot tell apart in one run.
+types: $(INSTALLED) ## Check types
+	$(BIN)/mypy $(SOURCES)
+	@for folder in $(TESTS); do echo "$(BIN)/mypy $$folder"; $(BIN)/mypy $$folder || exit 1; done
+
+imports: $(INSTALLED) ## Check who imports whom
+	PATH="$(CURDIR)/$(BIN):$$PATH" lint-imports
+
+contracts: $(INSTALLED) ## Check that schemas, AsyncAPI and docs/events.md say what the code says
+	$(BIN)/python -m crm_shared.contracts.schemas --check
+	$(BIN)/python -m crm_shared.contracts.docs --check
+
+deployment: $(INSTALLED) ## Check docker-compose.yml and the Dockerfiles
+	$(BIN)/yamllint --strict docker-compose.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	$(BIN)/hadolint --failure-threshold style $(DOCKERFILES)
+
+bench: $(INSTALLED) ## Run the benchmarks
+	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
+
+lock: ## Resolve the requirements anew, for every supported Python and system (needs .venv)
+	$(BIN)/pip install --require-hashes --only-binary :all: -r requirements/uv.txt
+	requirements/lock $(BIN)/uv
+
+clean: ## Delete .venv and every cache; data in .data stays
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements/dev.txt requirements/data.txt $(PYPROJECTS)
+	@test -x $(BIN)/pip || for python in $(PYTHON) python3.13 python3.12 python3.11 none; do \
+		if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
+			echo "Making $(VENV) with $$($$python --version)"; \
+			$$python -m venv $(VENV) || exit 1; \
+			break; \
+		elif test $$python = none; then \
+			echo "Relata needs Python 3.11, 3.12 or 3.13: install one, or name it by make PYTHON=..." >&2; \
+			exit 1; \
+		fi; \
+	done
+	$(BIN)/pip install --require-hashes --only-binary :all: -r requirements/dev.txt
+	$(BIN)/pip install --require-hashes --only-binary :all: --no-deps -r requirements/data.txt
+	$(BIN)/pip install --no-deps --no-build-isolation $(addprefix --editable ./,$(DISTRIBUTIONS))
+	@touch $@
