@@ -11,30 +11,36 @@ from relata_local.cdnow import History, Totals, parse, read_history
 from relata_local.demo import SEGMENTS
 
 
-def test_the_sample_adds_up_to_what_its_file_says() -> None:
-    history = read_history(full=False)
-
-    assert history.totals == Totals(2357, 6919, Decimal("244091.94"))
-    assert sum(purchase.amount == 0 for purchase in history.purchases) == 8
+@pytest.fixture(scope="module")
+def sample() -> History:
+    return read_history(full=False)
 
 
-def test_the_whole_cohort_adds_up_to_what_its_file_says() -> None:
-    history = read_history(full=True)
-
-    assert history.totals == Totals(23570, 69659, Decimal("2500315.63"))
-    assert sum(purchase.amount == 0 for purchase in history.purchases) == 80
+@pytest.fixture(scope="module")
+def full() -> History:
+    return read_history(full=True)
 
 
-def test_sample_and_whole_cohort_give_the_same_commands_so_that_loading_both_doubles_nothing() -> None:
-    sample, full = read_history(full=False), read_history(full=True)
+def test_the_sample_adds_up_to_what_its_file_says(sample: History) -> None:
+    assert sample.totals == Totals(2357, 6919, Decimal("244091.94"))
+    assert sum(purchase.amount == 0 for purchase in sample.purchases) == 8
 
+
+def test_the_whole_cohort_adds_up_to_what_its_file_says(full: History) -> None:
+    assert full.totals == Totals(23570, 69659, Decimal("2500315.63"))
+    assert sum(purchase.amount == 0 for purchase in full.purchases) == 80
+
+
+def test_sample_and_whole_cohort_give_the_same_commands_so_that_loading_both_doubles_nothing(
+    sample: History, full: History
+) -> None:
     for customer, purchases in sample.by_customer.items():
         assert full.by_customer[customer] == purchases
         assert full.identification(customer) == sample.identification(customer)
 
 
-def test_no_two_rows_have_the_same_order_id() -> None:
-    ids = Counter(purchase.order_id for purchase in read_history(full=True).purchases)
+def test_no_two_rows_have_the_same_order_id(full: History) -> None:
+    ids = Counter(purchase.order_id for purchase in full.purchases)
 
     assert ids.most_common(1)[0][1] == 1
 
@@ -70,10 +76,8 @@ def test_a_customer_is_identified_as_of_the_first_purchase() -> None:
     }
 
 
-def test_the_demonstration_knows_the_size_of_its_segments_from_the_file() -> None:
-    customers = read_history(full=False).by_customer.values()
-
-    sizes = {segment.key: sum(map(segment.rule, customers)) for segment in SEGMENTS}
+def test_the_demonstration_knows_the_size_of_its_segments_from_the_file(sample: History) -> None:
+    sizes = {segment.key: sum(map(segment.rule, sample.by_customer.values())) for segment in SEGMENTS}
 
     assert sizes == {"repeat-buyers": 1152, "big-spenders": 76, "lapsed": 1842, "one-time-buyers": 1205}
 

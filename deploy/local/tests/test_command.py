@@ -3,12 +3,10 @@
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from relata_local import EmbeddedServers, LocalError, PortTaken, Stack, StackPorts, StartFailed
-from relata_local.catching_up import distance, notes
 from relata_local.customer_page import as_identifier
 from relata_local.ports import free_port
 from relata_local.services import SERVICES
@@ -64,7 +62,7 @@ def test_a_second_up_on_the_same_data_is_refused(servers: EmbeddedServers) -> No
 
 
 def test_when_a_service_cannot_start_everything_stops_and_its_log_is_shown(tmp_path: Path) -> None:
-    stack = Stack(tmp_path, environment={"LOG_LEVEL": "no such level"})
+    stack = Stack(tmp_path, services=["contacts"], environment={"LOG_LEVEL": "no such level"})
 
     with pytest.raises(StartFailed, match="could not start") as failure:
         stack.start()
@@ -103,34 +101,3 @@ def test_a_customer_can_be_named_in_several_ways(wanted: str, identifier: str) -
 def test_a_name_is_not_taken_for_an_identifier() -> None:
     with pytest.raises(LocalError, match="neither a customer id nor an identifier"):
         as_identifier("somebody")
-
-
-def test_what_is_unpublished_and_what_is_unapplied_both_count_as_behind() -> None:
-    partitions = [
-        {"partition": 0, "lag": 2, "updated_at": "2026-01-01T00:00:00+00:00"},
-        {"partition": 1, "lag": 1, "updated_at": "2026-01-01T00:00:00+00:00"},
-    ]
-    status: dict[str, dict[str, Any]] = {
-        "contacts": {"last_position": 10, "published_position": 6, "projections": []},
-        "feedback": {"last_position": 3, "published_position": None, "projections": []},
-        "customer360": {
-            "last_position": 0,
-            "published_position": None,
-            "projections": [{"name": "customers", "partitions": partitions}],
-        },
-    }
-
-    assert distance(status) == 4 + 3 + 3
-    assert len(notes(status)) == 2
-
-
-def test_a_projection_that_has_not_noted_anything_yet_is_not_taken_for_done() -> None:
-    status: dict[str, dict[str, Any]] = {
-        "customer360": {
-            "last_position": 0,
-            "published_position": None,
-            "projections": [{"name": "customers", "partitions": []}],
-        }
-    }
-
-    assert notes(status) == {}

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,12 +13,28 @@ from relata_local.errors import LocalError
 
 STALL_SECONDS = 120.0
 _POLL_SECONDS = 0.5
-# A projection notes its lag every 2 s, by what it last heard from the broker. Only a note that is this much younger
-# than the one we saw when everything had been published says that nothing is left.
-_CERTAIN_AFTER = timedelta(seconds=3)
+# A projection notes its lag about every 2 s, by what it last heard from the broker; right after a start it has heard
+# nothing. Two notes of a projection, this far apart and both made after everything had been published, are certain.
+_CERTAIN_AFTER = timedelta(seconds=1.5)
 
 Status = Mapping[str, Mapping[str, Any]]
 Notes = dict[tuple[str, str, int], datetime]
+
+
+@dataclass
+class _Settled:
+    """Everything was published and nothing lagged, as of these positions and notes."""
+
+    positions: dict[str, int]
+    seen: Notes
+    confirmed: Notes = field(default_factory=dict)
+
+    def is_certain(self, noted: Notes) -> bool:
+        """Take in the projections' newest notes; whether each has said it twice since."""
+        for key, at in noted.items():
+            if at != self.seen.get(key):
+                self.confirmed.setdefault(key, at)
+        return all(at - self.confirmed.get(key, at) >= _CERTAIN_AFTER for key, at in noted.items())
 
 
 def operations(api: Api) -> dict[str, dict[str, Any]]:
@@ -36,12 +53,14 @@ def wait_until_applied(api: Api, progress: Progress) -> None:
     task = progress.add_task("Applied to the views", total=None)
     last = most = distance(status)
     moved = time.monotonic()
-    settled: tuple[dict[str, int], Notes] | None = None
+    settled: _Settled | None = None
     while True:
-        behind, found = distance(status), (_last_positions(status), notes(status))
-        if behind or found[1] == {} or settled is None or settled[0] != found[0]:
-            settled = found if not behind and found[1] else None
-        elif all(found[1].get(key, noted) - noted >= _CERTAIN_AFTER for key, noted in settled[1].items()):
+        behind, positions, noted = distance(status), _last_positions(status), notes(status)
+        if behind or not noted:
+            settled = None
+        elif settled is None or settled.positions != positions:
+            settled = _Settled(positions, noted)
+        elif settled.is_certain(noted):
             progress.update(task, total=max(1, most), completed=max(1, most))
             return
         most = max(most, behind)

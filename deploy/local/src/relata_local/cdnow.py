@@ -122,7 +122,7 @@ def parse(lines: Iterable[str]) -> Iterable[Purchase]:
         yield Purchase(
             customer=customer,
             order_id=f"{customer}-{day}-{of_the_day[customer, day]}",
-            day=datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC),
+            day=datetime.fromisoformat(day).replace(tzinfo=UTC),
             quantity=int(quantity),
             amount=Decimal(amount),
         )
