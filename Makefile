@@ -82,4 +82,5 @@ $(INSTALLED): requirements/dev.txt requirements/data.txt $(PYPROJECTS)
 	$(BIN)/pip install --require-hashes --only-binary :all: -r requirements/dev.txt
 	$(BIN)/pip install --require-hashes --only-binary :all: --no-deps -r requirements/data.txt
 	$(BIN)/pip install --no-deps --no-build-isolation $(addprefix --editable ./,$(DISTRIBUTIONS))
+	@rm -rf .mypy_cache # it remembers which packages were missing
 	@touch $@
