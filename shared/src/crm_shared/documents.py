@@ -46,6 +46,9 @@ class Documents:
         loaded = {one: self._kept[one] for one in wanted}
         for one in wanted:
             self._kept.move_to_end(one)
+        # Here and not in `write`: a history that is read again loads everything and changes nothing.
+        while len(self._kept) > max(self._limit, len(wanted)):
+            self._kept.popitem(last=False)
         return loaded
 
     async def write(self, documents: Mapping[str, Document]) -> None:
@@ -82,8 +85,6 @@ class Documents:
             self.forget(documents)
             raise WriteConflict("a document was changed by another process")
         self._kept.update(written)
-        while len(self._kept) > self._limit:
-            self._kept.popitem(last=False)
 
     def forget(self, ids: Iterable[str]) -> None:
         """Read these again the next time."""

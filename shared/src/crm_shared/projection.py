@@ -9,7 +9,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
 
 from crm_shared.contracts.envelope import PublicEvent
-from crm_shared.documents import DURABLE, Document, Documents, WriteConflict
+from crm_shared.documents import DOCUMENTS_KEPT, DURABLE, Document, Documents, WriteConflict
 
 Fold = Callable[[Document | None, PublicEvent], Document]
 _DUPLICATE_KEY = 11000
@@ -70,7 +70,7 @@ class DocumentProjection:
     """Folds events into one document per key, and optionally adds one row per event to a second collection.
 
     Rows carry the event's id as `_id` and are written before the document, so that a crash in between repeats
-    the row and does not lose it.
+    the row and does not lose it. `kept` is how many documents are held in memory for the next batches.
     """
 
     def __init__(
@@ -85,11 +85,12 @@ class DocumentProjection:
         document_id: Callable[[PublicEvent], str] = lambda event: event.key,
         rows: "tuple[str, Callable[[PublicEvent], Document | None]] | None" = None,
         indexes: Mapping[str, Sequence[Any]] | None = None,
+        kept: int = DOCUMENTS_KEPT,
     ) -> None:
         self.name = name
         self.topics = topics
         self.handles = handles
-        self.documents = Documents(database, collection)
+        self.documents = Documents(database, collection, limit=kept)
         self._database = database
         self._fold = fold
         self._document_id = document_id

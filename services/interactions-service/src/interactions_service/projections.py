@@ -24,6 +24,8 @@ def activities(database: AsyncDatabase[Document]) -> DocumentProjection:
         collection=COLLECTION,
         fold=fold,
         document_id=activity_id,
+        # An activity is written once: holding it longer than a batch takes memory and saves nothing.
+        kept=0,
         indexes={
             COLLECTION: [IndexModel([("customer_id", ASCENDING), ("occurred_at", DESCENDING), ("_id", DESCENDING)])]
         },
