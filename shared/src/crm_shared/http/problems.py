@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from psycopg import OperationalError as PostgresError
 from pydantic import BaseModel, Field
+from pymongo.errors import PyMongoError
 from starlette.exceptions import HTTPException
 
 from crm_shared.errors import (
@@ -144,6 +146,10 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RelataError)
         return of_error(error, request.url.path)
 
+    async def store_error(request: Request, error: Exception) -> Response:
+        log.warning("a store failed at %s %s: %s", request.method, request.url.path, error)
+        return of_error(StoreUnavailable("a store cannot be reached; try again"), request.url.path)
+
     async def validation_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         return of_error(from_validation(error.errors()), request.url.path)
@@ -161,6 +167,8 @@ def install(app: FastAPI) -> None:
         return problem(500, "internal_error", "Something went wrong here", "it has been logged", request.url.path)
 
     app.add_exception_handler(RelataError, relata_error)
+    app.add_exception_handler(PyMongoError, store_error)
+    app.add_exception_handler(PostgresError, store_error)
     app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, unexpected)
@@ -180,7 +188,9 @@ def _pointer(location: Sequence[Any]) -> str:
         case "path":
             return f"path:{'.'.join(str(part) for part in rest[:1])}"
         case "body":
-            return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in rest)
+            # Pydantic marks an invalid name within an object so; the name itself is the part before.
+            parts = [str(part) for part in rest if part != "[key]"]
+            return "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)
         case _:
             return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)
 
