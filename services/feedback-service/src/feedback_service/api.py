@@ -15,6 +15,7 @@ from crm_shared.http.fields import Name, Occurred, RequestModel, Word
 from crm_shared.http.problems import documented
 from crm_shared.http.queries import AfterDep, Cursor, Limit, Page, read_cursor, write_cursor
 from crm_shared.idempotency import Answer
+from crm_shared.writer import Unit
 from feedback_service import domain, queries
 
 router = api_router()
@@ -164,7 +165,7 @@ async def publish_survey(request: Request, key: SurveyKey, body: SurveyIn, call:
         domain.Question(one.key, one.kind, one.prompt, one.required, tuple(one.choices)) for one in body.questions
     ]
 
-    def decide(unit: Any) -> Answer:
+    def decide(unit: Unit) -> Answer:
         published = request.app.state.runtime.application.publish_survey(
             unit, key, title=body.title, questions=questions
         )
@@ -187,7 +188,7 @@ async def publish_survey(request: Request, key: SurveyKey, body: SurveyIn, call:
     tags=["answers"],
 )
 async def answer_survey(request: Request, key: SurveyKey, body: AnswersIn, call: CommandDep) -> Response:
-    def decide(unit: Any) -> Answer:
+    def decide(unit: Unit) -> Answer:
         recorded = request.app.state.runtime.application.answer_survey(
             unit,
             key,
