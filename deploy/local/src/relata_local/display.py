@@ -71,8 +71,8 @@ class StackDisplay:
             return Text(f"ready after {self.ready_after[server.name]:.1f} s", "green")
         if state == "exited":
             return Text(f"exited ({server.exit_code})", "bold red")
-        waits_for = getattr(server, "waits_for", "")
-        return Text(f"{state}: {waits_for}" if waits_for else state, "yellow" if state == "starting" else "dim")
+        waits_for = f": {server.waits_for}" if server.waits_for else ""
+        return Text(f"{state}{waits_for}", "yellow" if state == "starting" else "dim")
 
 
 def status_table(status: Mapping[str, Mapping[str, Any]]) -> Table:

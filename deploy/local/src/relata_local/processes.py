@@ -40,6 +40,7 @@ class ManagedServer(ABC):
         self.log_file = data / "logs" / f"{name}.log"
         self._pid_file = data / "run" / f"{name}.pid"
         self._process: subprocess.Popen[bytes] | None = None
+        self.waits_for = ""  # what it says it is not ready for
 
     @property
     @abstractmethod
@@ -227,7 +228,8 @@ def start_all(
                     reason = f"could not start (exit code {server.exit_code}, log {server.log_file})"
                     raise StartFailed(server.name, reason, server.log_tail())
                 elif time.monotonic() > deadline:
-                    reason = f"was not ready after {server.start_seconds:.0f} s (log {server.log_file})"
+                    waits_for = f", waiting for {server.waits_for}" if server.waits_for else ""
+                    reason = f"was not ready after {server.start_seconds:.0f} s{waits_for} (log {server.log_file})"
                     raise StartFailed(server.name, reason, server.log_tail())
             on_change()
             if deadlines:

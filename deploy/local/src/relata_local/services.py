@@ -57,7 +57,6 @@ class ServiceProcess(ManagedServer):
         self._environment = environment
         self._next_look = 0.0
         self.role = "run"
-        self.waits_for = ""  # what /readyz said last
 
     @property
     def address(self) -> str:
