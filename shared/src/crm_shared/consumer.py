@@ -16,6 +16,7 @@ from crm_shared import metrics
 from crm_shared.contracts.envelope import EnvelopeError, PublicEvent, decode, place_of, type_of
 from crm_shared.documents import Document
 from crm_shared.errors import StoreUnavailable
+from crm_shared.generations import Generations
 from crm_shared.kafka import Kafka, Topic, cluster_id
 from crm_shared.parking import Parking
 from crm_shared.progress import PartitionProgress, Progress
@@ -32,8 +33,8 @@ POISON_BACKOFF_SECONDS = 0.05
 STORE_BACKOFF_SECONDS = 0.5
 
 
-class ClusterChanged(Exception):
-    """The broker's address now leads to another Kafka cluster."""
+class StartOver(Exception):
+    """Something changed that a membership in the group does not survive: the cluster, or the view's generation."""
 
 
 class Consumer:
@@ -48,7 +49,8 @@ class Consumer:
     def __init__(self, applier: Applier, database: AsyncDatabase[Document], kafka: Kafka) -> None:
         self._applier = applier
         self._kafka = kafka
-        self.progress = Progress(database, applier.name)
+        self._generations = Generations(database)
+        self.progress = Progress(database, applier.name, self._generations)
         self.parking = Parking(database, applier.name, kafka)
         self.ready = False
 
@@ -79,12 +81,12 @@ class Consumer:
     async def _consume(self) -> None:
         while True:
             try:
-                await self._applier.prepare()
+                await self._applier.prepare(await self._generations.live(self._applier.name))
                 async with self._session() as session:
                     self.ready = True
                     await session.work()
-            except ClusterChanged as change:
-                log.warning("the broker now belongs to another cluster; reading it from the start: %s", change)
+            except StartOver as change:
+                log.warning("%s starts over: %s", self._applier.name, change)
             except (KafkaError, PyMongoError, StoreUnavailable, OSError, TimeoutError) as error:
                 log.warning("%s will try again: %s", self._applier.name, error)
                 await asyncio.sleep(STORE_BACKOFF_SECONDS)
@@ -105,9 +107,7 @@ class Consumer:
             await self._kafka.ensure_topics(admin, topics)
             await producer.start()
             await consumer.start()
-            session = _Session(
-                self._applier, self.progress, self.parking, consumer, producer, admin, await cluster_id(admin)
-            )
+            session = _Session(self, consumer, producer, admin, await cluster_id(admin))
             consumer.subscribe(topics=list(self._applier.topics), listener=session)
             yield session
         finally:
@@ -121,21 +121,22 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
 
     def __init__(
         self,
-        applier: Applier,
-        progress: Progress,
-        parking: Parking,
+        owner: Consumer,
         consumer: AIOKafkaConsumer,
         producer: AIOKafkaProducer,
         admin: AIOKafkaAdminClient,
         cluster: str,
     ) -> None:
-        self._applier = applier
-        self._store = progress
-        self._parking = parking
+        self._applier = owner._applier
+        self._generations = owner._generations
+        self._store = owner.progress.of(self._applier.generation)
+        self._parking = owner.parking
         self._consumer = consumer
         self._producer = producer
         self._admin = admin
         self._cluster = cluster
+        # What went wrong while partitions changed hands; aiokafka would only log it.
+        self._failure: Exception | None = None
         self._progress: dict[int, PartitionProgress] = {}
         self._offsets: dict[TopicPartition, int] = {}
         self._committed_at = self._beaten_at = time.monotonic()
@@ -150,26 +151,29 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             self._progress.clear()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Take over: who is parked, how far the view is; without that knowledge, read from the beginning."""
+        """Take over: who is parked, and where the view stands in this cluster; if that is unknown, at the beginning."""
         async with self._busy:
-            await self._parking.load()
-            known = await self._store.load()
-            unknown: list[TopicPartition] = []
+            try:
+                await self._parking.load()
+                known = await self._store.load()
+            except Exception as error:  # without this knowledge nothing may be applied
+                self._failure = error
+                return
             for partition in assigned:
-                progress = known.get(partition.partition)
-                if progress is None or progress.cluster != self._cluster:
-                    unknown.append(partition)
-                    progress = progress or PartitionProgress(partition.partition, self._cluster)
+                progress = known.get(partition.partition) or PartitionProgress(partition.partition, self._cluster)
+                if progress.cluster != self._cluster:
                     progress.cluster = self._cluster
-                self._progress.setdefault(partition.partition, progress)
-            for partition in unknown:
-                # Below the start of the log the broker answers "out of range", and that leads to the earliest.
-                self._consumer.seek(partition, 0)
+                    progress.offsets.clear()
+                self._progress[partition.partition] = known[partition.partition] = progress
+                # Out of range, as after a retention, leads to the earliest record.
+                self._consumer.seek(partition, progress.offsets.get(partition.topic, 0))
             self._applier.take_over(frozenset(self._progress))
 
     async def work(self) -> None:
         """Apply batch after batch."""
         while True:
+            if self._failure is not None:
+                raise self._failure
             batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
             async with self._busy:
                 records = [record for batch in batches.values() for record in batch]
@@ -179,6 +183,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                     metrics.PROJECTION_SECONDS.labels(self._applier.name).observe(time.perf_counter() - started)
                 for partition, batch in batches.items():
                     self._offsets[partition] = batch[-1].offset + 1
+                    self._progress_of(partition.partition).offsets[partition.topic] = batch[-1].offset + 1
                 await self._note_progress({record.partition for record in records})
                 if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
                     await self._commit()
@@ -266,6 +271,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 except EnvelopeError as unreadable:
                     error = unreadable
                     break
+            # A crash can have left a later letter before an earlier one; per source the log's order is what counts.
+            events.sort(key=lambda event: (event.service, event.sequence))
             failed = await self._try(events)
             if failed:
                 error = failed[key][1]
@@ -282,7 +289,9 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         if beat:
             self._beaten_at = time.monotonic()
             if (now := await cluster_id(self._admin)) != self._cluster:
-                raise ClusterChanged(f"{self._cluster} became {now}")
+                raise StartOver(f"the broker now belongs to another cluster: {self._cluster} became {now}")
+            if (live := await self._generations.live(self._applier.name)) != self._applier.generation:
+                raise StartOver(f"generation {live} of the view is live")
             await self._release()
             touched = set(self._progress)
         if not touched:

@@ -13,6 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from crm_shared.documents import Document
 from crm_shared.errors import PositionNotReached
+from crm_shared.generations import Generations, in_generation
 
 COLLECTION = "projection_progress"
 # How many positions per source and partition are remembered one by one.
@@ -25,14 +26,16 @@ WAIT_SECONDS = 5.0
 class PartitionProgress:
     """What has been applied of one partition, or passed because the view does not need it.
 
-    `done` maps a source to the highest log position seen; `recent` to the latest positions, ascending. `lag` is
-    how many records of all topics were still unread when this was noted.
+    `done` maps a source to the highest log position seen; `recent` to the latest positions, ascending. `offsets` says
+    per topic where to read on, in the Kafka cluster named by `cluster`. `lag` is how many records of all topics were
+    still unread when this was noted.
     """
 
     partition: int
     cluster: str
     done: dict[str, int] = field(default_factory=dict)
     recent: dict[str, list[int]] = field(default_factory=dict)
+    offsets: dict[str, int] = field(default_factory=dict)
     lag: int = 0
 
     def note(self, source: str, position: int) -> None:
@@ -53,32 +56,52 @@ class PartitionProgress:
             "cluster": self.cluster,
             "done": self.done,
             "recent": self.recent,
+            # Names of topics hold dots, and so make poor keys.
+            "offsets": [[topic, offset] for topic, offset in self.offsets.items()],
             "lag": self.lag,
             "updated_at": datetime.now(UTC),
         }
 
 
 class Progress:
-    """Reads and writes the progress of one projection."""
+    """Reads and writes the progress of one projection: of its live generation, or of the one named."""
 
-    def __init__(self, database: AsyncDatabase[Document], projection: str) -> None:
+    def __init__(
+        self, database: AsyncDatabase[Document], projection: str, generations: Generations, *, only: int | None = None
+    ) -> None:
         self._projection = projection
+        self._generations = generations
+        self._only = only
         self._collection: AsyncCollection[Document] = database[COLLECTION]
+
+    async def _name(self) -> str:
+        generation = self._only or await self._generations.live(self._projection)
+        return in_generation(self._projection, generation)
+
+    def of(self, generation: int) -> "Progress":
+        """The progress of one generation, whichever is live."""
+        return Progress(self._collection.database, self._projection, self._generations, only=generation)
 
     async def load(self) -> dict[int, PartitionProgress]:
         """What is known of every partition that was ever read."""
         return {
             document["partition"]: PartitionProgress(
-                document["partition"], document["cluster"], document["done"], document["recent"], document["lag"]
+                document["partition"],
+                document["cluster"],
+                document["done"],
+                document["recent"],
+                dict(document["offsets"]),
+                document["lag"],
             )
-            async for document in self._collection.find({"projection": self._projection})
+            async for document in self._collection.find({"projection": await self._name()})
         }
 
     async def save(self, partitions: Iterable[PartitionProgress]) -> None:
         """Write what has changed. Losing this is harmless: events are read again and found to be applied."""
+        name = await self._name()
         operations = [
             ReplaceOne({"_id": document["_id"]}, document, upsert=True)
-            for document in (one.to_document(self._projection) for one in partitions)
+            for document in (one.to_document(name) for one in partitions)
         ]
         if operations:
             await self._collection.bulk_write(operations, ordered=False)
@@ -87,7 +110,7 @@ class Progress:
         """Partition, lag and time of each partition, for operators."""
         return [
             {"partition": one["partition"], "lag": one["lag"], "updated_at": one["updated_at"].isoformat()}
-            async for one in self._collection.find({"projection": self._projection}).sort("partition", 1)
+            async for one in self._collection.find({"projection": await self._name()}).sort("partition", 1)
         ]
 
     async def wait_for(self, positions: Mapping[str, int], *, seconds: float = WAIT_SECONDS) -> None:

@@ -10,6 +10,7 @@ from pymongo.errors import BulkWriteError
 
 from crm_shared.contracts.envelope import PublicEvent
 from crm_shared.documents import DOCUMENTS_KEPT, DURABLE, Document, Documents, WriteConflict
+from crm_shared.generations import in_generation
 
 Fold = Callable[[Document | None, PublicEvent], Document]
 _DUPLICATE_KEY = 11000
@@ -38,8 +39,12 @@ class Applier(Protocol):
     def handles(self) -> frozenset[str]:
         """The CloudEvents types that it applies; others are skipped unread."""
 
-    async def prepare(self) -> None:
-        """Create collections and indexes."""
+    @property
+    def generation(self) -> int:
+        """The generation of the view that it writes."""
+
+    async def prepare(self, generation: int) -> None:
+        """Create the collections and indexes of a generation of the view, and write to it from now on."""
 
     async def apply(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
         """Apply events durably, each key's in their order; the first failure of each key that has one.
@@ -90,18 +95,26 @@ class DocumentProjection:
         self.name = name
         self.topics = topics
         self.handles = handles
-        self.documents = Documents(database, collection, limit=kept)
+        self.collections = (collection, rows[0]) if rows else (collection,)
         self._database = database
         self._fold = fold
         self._document_id = document_id
-        self._rows = database.get_collection(rows[0], write_concern=DURABLE) if rows else None
         self._row = rows[1] if rows else None
         self._indexes = indexes or {}
+        self._kept = kept
+        self._write_to(1)
 
-    async def prepare(self) -> None:
+    def _write_to(self, generation: int) -> None:
+        self.generation = generation
+        documents, *rows = (in_generation(name, generation) for name in self.collections)
+        self.documents = Documents(self._database, documents, limit=self._kept)
+        self._rows = self._database.get_collection(rows[0], write_concern=DURABLE) if rows else None
+
+    async def prepare(self, generation: int) -> None:
         """Create the indexes (`indexes` maps a collection's name to its `IndexModel`s)."""
+        self._write_to(generation)
         for collection, models in self._indexes.items():
-            await self._database[collection].create_indexes(list(models))
+            await self._database[in_generation(collection, generation)].create_indexes(list(models))
 
     def take_over(self, partitions: frozenset[int]) -> None:
         """Drop the documents held in memory."""

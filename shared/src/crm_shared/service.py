@@ -7,6 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import uvicorn
@@ -20,6 +21,7 @@ from crm_shared.consumer import Consumer
 from crm_shared.documents import Document
 from crm_shared.errors import RelataError, StoreUnavailable
 from crm_shared.eventstore import EventSourcedApplication
+from crm_shared.generations import Generations
 from crm_shared.http.app import create_app
 from crm_shared.http.operations import Check
 from crm_shared.kafka import Kafka
@@ -80,9 +82,14 @@ class Runtime:
             raise RuntimeError(f"{self.service} owns no events")
         return self._writer
 
+    @cached_property
+    def views(self) -> Generations:
+        """The live generations of this service's views."""
+        return Generations(self.database)
+
     def progress(self, projection: str) -> Progress:
         """The progress of one of this service's projections."""
-        return Progress(self.database, projection)
+        return Progress(self.database, projection, self.views)
 
     async def status(self) -> dict[str, Any]:
         """What the store holds, what of it the broker has, and how far each projection is."""

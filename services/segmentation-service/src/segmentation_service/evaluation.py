@@ -46,9 +46,9 @@ class Evaluated(Customers):
         self._evaluated: dict[int, dict[str, int]] = {}
         self._retired: dict[str, tuple[str, int]] = {}
 
-    async def prepare(self) -> None:
+    async def prepare(self, generation: int) -> None:
         """Create the indexes and learn all definitions before the first event is decided about."""
-        await super().prepare()
+        await super().prepare(generation)
         await self._segments.create_indexes([IndexModel("retired")])
         await self._learn()
 

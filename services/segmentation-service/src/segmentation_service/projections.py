@@ -65,6 +65,8 @@ class Customers:
         self.name = NAME
         self.topics = [events_topic("contacts"), events_topic("interactions"), events_topic("feedback")]
         self.handles = HANDLES
+        # A view that decides cannot be built beside the live one; lost documents are folded again in place.
+        self.generation = 1
         self.documents = Documents(database, CUSTOMERS)
         self.index = SegmentIndex()
         self.definitions: dict[str, Definition] = {}
@@ -75,7 +77,7 @@ class Customers:
         self._application = application
         self._writer = writer
 
-    async def prepare(self) -> None:
+    async def prepare(self, generation: int) -> None:
         """Create the indexes."""
         await self.documents.collection.create_indexes(
             [IndexModel([("partition", 1), ("_id", 1)]), IndexModel([("member_of", 1), ("_id", 1)])]
