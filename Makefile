@@ -8,10 +8,10 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-DISTRIBUTIONS := shared $(wildcard services/*-service) deploy/local
-PYPROJECTS := $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
+PYPROJECTS := shared/pyproject.toml $(wildcard services/*/pyproject.toml deploy/*/pyproject.toml)
+DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(PYPROJECTS))
 SOURCES := $(addsuffix /src,$(DISTRIBUTIONS)) benchmarks docs/examples conftest.py
-TESTS := $(wildcard shared/tests services/*/tests deploy/local/tests tests)
+TESTS := $(wildcard shared/tests services/*/tests deploy/*/tests tests)
 DOCKERFILES := $(wildcard services/*/Dockerfile)
 
 .DEFAULT_GOAL := help
