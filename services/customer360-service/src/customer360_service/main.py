@@ -1,0 +1,21 @@
+"""Starts customer360: `customer360-service api|project|run`."""
+
+from crm_shared.service import Definition, run
+from customer360_service import api, projections
+
+DEFINITION = Definition(
+    service="customer360",
+    description="The customer 360: everything known of a customer from every source, its timeline, and key figures.",
+    port=8105,
+    routers=[api.router],
+    projections=lambda runtime: [projections.customers(runtime.database)],
+)
+
+
+def main() -> None:
+    """The console command `customer360-service`."""
+    run(DEFINITION)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The views of customer360: one document per customer and one row per event of its timeline, by one consumer group."""
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.asynchronous.database import AsyncDatabase
+
+from crm_shared.contracts import contacts, feedback, interactions, segmentation
+from crm_shared.contracts.registry import event_type_of, events_topic
+from crm_shared.documents import Document
+from crm_shared.projection import DocumentProjection
+from customer360_service.projections.customer import fold
+from customer360_service.projections.timeline import row
+
+NAME = "customer360-service.customers"
+CUSTOMERS = "customers"
+TIMELINE = "timeline"
+SOURCES = ("contacts", "interactions", "segmentation", "feedback")
+
+# What happens to customers. Definitions of segments and surveys have ids of their own and concern nobody alone.
+HANDLES = frozenset(
+    event_type_of(model).ce_type
+    for model in (
+        contacts.CustomerIdentified,
+        contacts.CustomerDetailsChanged,
+        contacts.IdentityLinked,
+        contacts.CustomerTagged,
+        contacts.CustomerUntagged,
+        contacts.PreferencesChanged,
+        interactions.InteractionLogged,
+        interactions.PurchaseRecorded,
+        segmentation.CustomerEnteredSegment,
+        segmentation.CustomerLeftSegment,
+        feedback.SurveyAnswered,
+    )
+)
+
+# Every index slows the projection down: one for each way of asking, and none to spare.
+_INDEXES = {
+    CUSTOMERS: [
+        IndexModel("contacts.search"),
+        IndexModel([("contacts.first_at", ASCENDING), ("_id", ASCENDING)]),
+    ],
+    TIMELINE: [
+        IndexModel([("customer_id", ASCENDING), ("occurred_at", DESCENDING), ("position", DESCENDING)]),
+        IndexModel("occurred_at"),
+    ],
+}
+
+
+def customers(database: AsyncDatabase[Document]) -> DocumentProjection:
+    """The projection that keeps the collections `customers` and `timeline`."""
+    return DocumentProjection(
+        database,
+        name=NAME,
+        topics=[events_topic(source) for source in SOURCES],
+        handles=HANDLES,
+        collection=CUSTOMERS,
+        fold=fold,
+        rows=(TIMELINE, row),
+        indexes=_INDEXES,
+    )

@@ -1,0 +1,233 @@
+"""One customer's 360, and lists of customers: by identifier, by search words, identified or not."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from pymongo import ASCENDING
+
+from crm_shared.contracts.envelope import rfc3339
+from crm_shared.documents import Document
+from crm_shared.errors import InvalidInput, NotFound
+from crm_shared.generations import Generations
+from crm_shared.http.queries import read_cursor, write_cursor
+from customer360_service.projections import CUSTOMERS, NAME, SOURCES
+from customer360_service.projections.search import digits, plain, whole, words
+from customer360_service.projections.times import LONG_AGO, earliest, latest
+from customer360_service.queries.cursors import read_place, write_place
+from customer360_service.queries.numbers import averages
+
+MOST_WORDS = 8
+_PHONE = re.compile(r"\+?[0-9][0-9 ()./-]{2,}")
+_IN_LISTS = ("contacts.profile.name", "contacts.identifiers", "contacts.first_at", "interactions", "feedback.last_at")
+# Above every character that a word can hold.
+_END = "\U0010ffff"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which customers a list is to hold; what is None does not matter."""
+
+    identified: bool = True
+    identifier: str | None = None
+    text: str | None = None
+
+
+async def customer(views: Generations, customer_id: UUID) -> dict[str, Any]:
+    """Everything known of a customer; raises `NotFound` for one of whom no source has said anything."""
+    collection = await views.collection(NAME, CUSTOMERS)
+    document = await collection.find_one({"_id": str(customer_id)})
+    if document is None:
+        raise NotFound(f"nothing is known of a customer {customer_id}")
+    return view(document)
+
+
+async def customers(
+    views: Generations, wanted: Wanted, *, limit: int, cursor: str | None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Up to `limit` summaries in the order in which contacts first knew them, and the cursor of the next page.
+
+    Raises `InvalidInput` for an identifier or search text that cannot name anybody, and for a foreign cursor.
+    """
+    conditions: list[dict[str, Any]] = []
+    if wanted.identifier is not None:
+        conditions.append(_has_identifier(wanted.identifier))
+    if wanted.text is not None:
+        conditions.append(_matches(wanted.text))
+    if not wanted.identified:
+        conditions.append({"contacts.first_at": None})
+    elif not conditions:
+        conditions.append({"contacts.first_at": {"$gte": LONG_AGO}})
+    if cursor is not None:
+        conditions.append(_after(cursor, wanted.identified))
+    order = [("contacts.first_at", ASCENDING), ("_id", ASCENDING)]
+    collection = await views.collection(NAME, CUSTOMERS)
+    found = await collection.find({"$and": conditions}, _IN_LISTS).sort(order).limit(limit + 1).to_list()
+    items = [summary(document) for document in found[:limit]]
+    if len(found) <= limit:
+        return items, None
+    last = found[limit - 1]
+    if wanted.identified:
+        return items, write_place(last["contacts"]["first_at"], last["_id"])
+    return items, write_cursor(last["_id"])
+
+
+def view(document: Document) -> dict[str, Any]:
+    """The 360 as the API shows it: the sections side by side, and what combines them."""
+    contacts = document.get("contacts") or {}
+    interactions = document.get("interactions") or {}
+    segments = (document.get("segmentation") or {}).get("segments") or {}
+    return {
+        "customer_id": document["_id"],
+        "identified": "contacts" in document,
+        "identifiers": _identifiers(contacts),
+        "profile": contacts.get("profile") or {},
+        "tags": contacts.get("tags") or [],
+        "attributes": contacts.get("attributes") or {},
+        "preferences": contacts.get("preferences"),
+        "interactions": _interactions(interactions.get("interactions") or {}),
+        "purchases": _purchases(interactions.get("purchases") or {}),
+        "segments": [
+            {"key": key, "name": one["name"], "since": rfc3339(one["since"])} for key, one in sorted(segments.items())
+        ],
+        "feedback": _feedback(document.get("feedback") or {}),
+        "first_seen_at": _text(earliest(*(document[one]["first_at"] for one in SOURCES if one in document))),
+        "last_activity_at": last_activity_at(document),
+        "positions": document["positions"],
+    }
+
+
+def summary(document: Document) -> dict[str, Any]:
+    """A customer in a list."""
+    contacts = document.get("contacts") or {}
+    purchases = _purchases((document.get("interactions") or {}).get("purchases") or {})
+    return {
+        "customer_id": document["_id"],
+        "identified": "contacts" in document,
+        "name": (contacts.get("profile") or {}).get("name"),
+        "identifiers": _identifiers(contacts),
+        "purchases": {"count": purchases["count"], "revenue": purchases["revenue"]},
+        "last_activity_at": last_activity_at(document),
+    }
+
+
+def last_activity_at(document: Document) -> str | None:
+    """When the customer last interacted, bought or answered."""
+    return _text(latest(*((document.get(one) or {}).get("last_at") for one in ("interactions", "feedback"))))
+
+
+def _identifiers(contacts: Document) -> list[dict[str, Any]]:
+    return [
+        {"type": one["type"], "value": one.get("value"), "system": one.get("system")}
+        for one in contacts.get("identifiers") or ()
+    ]
+
+
+def _interactions(section: Document) -> dict[str, Any]:
+    return {
+        "count": section.get("count", 0),
+        "last_at": _text(section.get("last_at")),
+        "by_channel": {
+            channel: {"count": one["count"], "last_at": rfc3339(one["last_at"])}
+            for channel, one in sorted((section.get("by_channel") or {}).items())
+        },
+    }
+
+
+def _purchases(section: Document) -> dict[str, Any]:
+    by_currency = sorted((section.get("by_currency") or {}).items())
+    return {
+        "count": section.get("count", 0),
+        "revenue": {currency: one["revenue"] for currency, one in by_currency},
+        "average": averages(
+            {currency: Decimal(one["revenue"]) for currency, one in by_currency},
+            {currency: one["count"] for currency, one in by_currency},
+        ),
+        "first_at": _text(section.get("first_at")),
+        "last_at": _text(section.get("last_at")),
+    }
+
+
+def _feedback(section: Document) -> dict[str, Any]:
+    return {
+        "count": section.get("count", 0),
+        "last_at": _text(section.get("last_at")),
+        "latest": {
+            survey: {**response, "answered_at": rfc3339(response["answered_at"])}
+            for survey, response in sorted((section.get("latest") or {}).items())
+        },
+        "nps": section["nps"]["number"] if "nps" in section else None,
+    }
+
+
+def _text(moment: datetime | None) -> str | None:
+    return rfc3339(moment) if moment else None
+
+
+def _after(cursor: str, identified: bool) -> dict[str, Any]:
+    """Who follows in the list; the unidentified have no time to be sorted by."""
+    if not identified:
+        (last_id,) = read_cursor(cursor, str)
+        return {"_id": {"$gt": last_id}}
+    moment, last_id = read_place(cursor, str)
+    return {"$or": [{"contacts.first_at": {"$gt": moment}}, {"contacts.first_at": moment, "_id": {"$gt": last_id}}]}
+
+
+def _has_identifier(text: str) -> dict[str, Any]:
+    """Exactly this identifier; the search index narrows down where to look."""
+    kind, _, value = text.partition(":")
+    system: str | None = None
+    match kind:
+        case "external":
+            system, _, value = value.partition(":")
+            if not system:
+                value = ""
+        case "email":
+            value = value.strip().lower()
+        case "phone":
+            # A plus sign that was not escaped in the address has become a space.
+            value = f"+{number}" if (number := digits(value)) else ""
+    word = digits(value) if kind == "phone" else whole(value)
+    if not kind or not word:
+        message = "write email:<address>, phone:<+ and digits> or external:<system>:<value>"
+        raise InvalidInput.at("?identifier", "malformed_identifier", message)
+    exactly = {"type": kind, "value": value, "system": system}
+    return {"contacts.search": word, "contacts.identifiers": {"$elemMatch": exactly}}
+
+
+def _matches(text: str) -> dict[str, Any]:
+    """Every word of the text begins a word of the customer's name, or one of the identifiers."""
+    parts = text.split()
+    if len(parts) > MOST_WORDS:
+        raise InvalidInput.at("?q", "too_many_words", f"search for {MOST_WORDS} words at most")
+    conditions = [condition for part in parts if (condition := _matches_part(part)) is not None]
+    if not conditions:
+        raise InvalidInput.at("?q", "nothing_to_search", "a search needs a letter or a digit")
+    found: dict[str, Any] = {"$and": conditions}
+    if _PHONE.fullmatch(text.strip()):
+        # Within a country, numbers are often written with a leading 0 in place of the country's code.
+        number = digits(text)
+        return {"$or": [found, *(_begins(one) for one in sorted({number, number.lstrip("0")} - {""}))]}
+    return found
+
+
+def _matches_part(part: str) -> dict[str, Any] | None:
+    pieces = words(part)
+    if not pieces:
+        return None
+    names = [_begins(one) for one in pieces]
+    if plain(part) == pieces[0]:
+        return names[0]
+    return {"$or": [_begins(whole(part)), {"$and": names}]}
+
+
+def _begins(word: str) -> dict[str, Any]:
+    """Some search word begins with this one.
+
+    The bounds lead through the index on stores that do not see a range in a regular expression; the expression
+    makes sure that one and the same word fulfils both.
+    """
+    return {"contacts.search": {"$gte": word, "$lt": word + _END, "$regex": f"^{re.escape(word)}"}}

@@ -1,0 +1,58 @@
+"""A customer's timeline: every event, newest first, each with a sentence made from its data."""
+
+from typing import Any
+from uuid import UUID
+
+import orjson
+from pymongo import DESCENDING
+
+from crm_shared.contracts.envelope import rfc3339
+from crm_shared.documents import Document
+from crm_shared.errors import NotFound
+from crm_shared.generations import Generations
+from customer360_service.projections import NAME, TIMELINE
+from customer360_service.queries.cursors import read_place, write_place
+from customer360_service.queries.sentences import sentence
+
+
+async def timeline(
+    views: Generations, customer_id: UUID, *, limit: int, cursor: str | None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Up to `limit` events by the time they happened, newest first, and the cursor of the next page.
+
+    At the same millisecond, events of one source stand in the reverse order of its log. Raises `NotFound` for a
+    customer of whom no source has said anything.
+    """
+    query: dict[str, Any] = {"customer_id": str(customer_id)}
+    if cursor is not None:
+        moment, position, source = read_place(cursor, int, str)
+        query["$or"] = [
+            {"occurred_at": {"$lt": moment}},
+            {"occurred_at": moment, "position": {"$lt": position}},
+            {"occurred_at": moment, "position": position, "source": {"$lt": source}},
+        ]
+    order = [("occurred_at", DESCENDING), ("position", DESCENDING), ("source", DESCENDING)]
+    rows = await views.collection(NAME, TIMELINE)
+    found = await rows.find(query).sort(order).limit(limit + 1).to_list()
+    if not found and cursor is None:
+        raise NotFound(f"nothing is known of a customer {customer_id}")
+    items = [view(one) for one in found[:limit]]
+    if len(found) <= limit:
+        return items, None
+    last = found[limit - 1]
+    return items, write_place(last["occurred_at"], last["position"], last["source"])
+
+
+def view(row: Document) -> dict[str, Any]:
+    """A row as the API shows it."""
+    data = orjson.loads(row["data"])
+    return {
+        "event_id": row["_id"],
+        "type": row["type"],
+        "source": row["source"],
+        "occurred_at": rfc3339(row["occurred_at"]),
+        "recorded_at": rfc3339(row["recorded_at"]),
+        "position": row["position"],
+        "summary": sentence(row["type"], data),
+        "data": data,
+    }
