@@ -9,11 +9,12 @@ from uuid import UUID
 import pytest
 
 from contacts_service.main import DEFINITION as CONTACTS
-from contacts_service.projections import NAME
+from contacts_service.projections import NAME, customers
 from crm_shared.contracts import contacts as public
 from crm_shared.contracts.envelope import Record, encode
 from crm_shared.contracts.registry import EventData
 from crm_shared.kafka import Kafka, Topic
+from crm_shared.rebuild import Rebuild
 from crm_shared.settings import Settings
 from relata_local.servers import EmbeddedServers
 
@@ -156,9 +157,9 @@ async def test_poison_parks_its_customer_while_others_flow_and_a_release_loses_n
     assert await tags_of(view, MINH) == ["ok"]
 
     # The code is mended: what was poison can be folded from now on.
-    projection = view.runtime.consumers[0]._applier
-    fold = projection._fold
-    monkeypatch.setattr(projection, "_fold", lambda document, event: fold(document, mended(event)))
+    projection = view.runtime.consumers[0].applier
+    fold = projection.fold
+    monkeypatch.setattr(projection, "fold", lambda document, event: fold(document, mended(event)))
     answer = await view.client.post(f"/v1/operations/parked/{NAME}/{LAN}/release")
 
     async def released() -> bool:
@@ -265,3 +266,44 @@ async def test_a_lost_view_is_built_again_from_the_broker(send: Send, launch: An
     await caught_up(second, 3, of="contacts")
 
     assert comparable(await documents(second)) == comparable(before)
+
+
+async def test_a_view_is_rebuilt_beside_the_live_one_and_switched_to_without_missing_anything(
+    send: Send, launch: Any, caught_up: Any, eventually: Any
+) -> None:
+    view = await launch(CONTACTS, roles=("api", "project"))
+    await send(identified(LAN, 1), tagged(LAN, 2, "a"), identified(MINH, 3), unknown(MINH, 4))
+    await caught_up(view, 4, of="contacts")
+    before = await documents(view)
+    consumer = view.runtime.consumers[0]
+    rebuild = Rebuild(customers(view.runtime.database), view.runtime.database, view.runtime.kafka)
+
+    rebuilt = await rebuild.fill()
+    await send(tagged(LAN, 5, "meanwhile"))
+    await caught_up(view, 5, of="contacts")
+    await rebuild.switch(rebuilt)
+
+    async def moved() -> bool:
+        return bool(consumer.applier.generation == 2 and consumer.ready)
+
+    assert (rebuilt.events, rebuilt.comparison.equal, rebuilt.comparison.agrees) == (3, 2, True)
+    await eventually(moved)
+    await caught_up(view, 5, of="contacts")
+    answer = await view.client.get(f"/v1/customers/{LAN}", params={"after": "contacts:5"})
+    assert answer.json()["tags"] == ["a", "meanwhile"]
+    green = {one["_id"]: one async for one in view.runtime.database["customers@2"].find()}
+    assert comparable(green)[str(MINH)] == comparable(before)[str(MINH)]
+
+
+async def test_a_rebuild_shows_what_differs_from_the_live_view(send: Send, launch: Any, caught_up: Any) -> None:
+    view = await launch(CONTACTS, roles=("project",))
+    await send(identified(LAN, 1), identified(MINH, 2))
+    await caught_up(view, 2, of="contacts")
+    await view.runtime.database["customers"].update_one({"_id": str(LAN)}, {"$set": {"tags": ["corrupted"]}})
+    await view.runtime.database["customers"].delete_one({"_id": str(MINH)})
+
+    rebuilt = await Rebuild(customers(view.runtime.database), view.runtime.database, view.runtime.kafka).fill()
+
+    assert not rebuilt.comparison.agrees
+    assert (rebuilt.comparison.different, rebuilt.comparison.missing) == (1, 1)
+    assert set(rebuilt.comparison.examples) == {str(LAN), str(MINH)}

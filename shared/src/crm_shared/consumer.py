@@ -47,7 +47,7 @@ class Consumer:
     """
 
     def __init__(self, applier: Applier, database: AsyncDatabase[Document], kafka: Kafka) -> None:
-        self._applier = applier
+        self.applier = applier
         self._kafka = kafka
         self._generations = Generations(database)
         self.progress = Progress(database, applier.name, self._generations)
@@ -57,21 +57,21 @@ class Consumer:
     @property
     def name(self) -> str:
         """The projection's permanent name."""
-        return self._applier.name
+        return self.applier.name
 
     @property
     def topics(self) -> list[str]:
         """The topics that it reads."""
-        return list(self._applier.topics)
+        return list(self.applier.topics)
 
     async def check(self) -> None:
-        """Raise unless it is connected and reading."""
+        """Raise unless it is a member of the group and has been told its partitions."""
         if not self.ready:
-            raise RuntimeError("not connected to the broker")
+            raise RuntimeError("not yet a member of the consumer group")
 
     async def run(self) -> None:
         """Consume until cancelled."""
-        beside = asyncio.create_task(self._applier.work())
+        beside = asyncio.create_task(self.applier.work())
         try:
             await self._consume()
         finally:
@@ -81,17 +81,16 @@ class Consumer:
     async def _consume(self) -> None:
         while True:
             try:
-                await self._applier.prepare(await self._generations.live(self._applier.name))
+                await self.applier.prepare(await self._generations.live(self.applier.name))
                 async with self._session() as session:
-                    self.ready = True
                     await session.work()
             except StartOver as change:
-                log.warning("%s starts over: %s", self._applier.name, change)
+                log.warning("%s starts over: %s", self.applier.name, change)
             except (KafkaError, PyMongoError, StoreUnavailable, OSError, TimeoutError) as error:
-                log.warning("%s will try again: %s", self._applier.name, error)
+                log.warning("%s will try again: %s", self.applier.name, error)
                 await asyncio.sleep(STORE_BACKOFF_SECONDS)
             except Exception:
-                log.exception("%s stumbled; it starts over from what is stored", self._applier.name)
+                log.exception("%s stumbled; it starts over from what is stored", self.applier.name)
                 await asyncio.sleep(STORE_BACKOFF_SECONDS)
             finally:
                 self.ready = False
@@ -100,15 +99,15 @@ class Consumer:
     async def _session(self) -> AsyncIterator["_Session"]:
         admin = self._kafka.admin()
         producer = self._kafka.producer()
-        consumer = self._kafka.consumer(group=self._applier.name)
+        consumer = self._kafka.consumer(group=self.applier.name)
         try:
             await admin.start()
-            topics = [Topic(name) for name in (*self._applier.topics, self.parking.topic)]
+            topics = [Topic(name) for name in (*self.applier.topics, self.parking.topic)]
             await self._kafka.ensure_topics(admin, topics)
             await producer.start()
             await consumer.start()
             session = _Session(self, consumer, producer, admin, await cluster_id(admin))
-            consumer.subscribe(topics=list(self._applier.topics), listener=session)
+            consumer.subscribe(topics=list(self.applier.topics), listener=session)
             yield session
         finally:
             await consumer.stop()
@@ -127,7 +126,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         admin: AIOKafkaAdminClient,
         cluster: str,
     ) -> None:
-        self._applier = owner._applier
+        self._owner = owner
+        self._applier = owner.applier
         self._generations = owner._generations
         self._store = owner.progress.of(self._applier.generation)
         self._parking = owner.parking
@@ -145,6 +145,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Finish the batch, commit, and forget: the partitions may go to another member."""
+        self._owner.ready = False
         async with self._busy:
             await self._commit()
             self._applier.take_over(frozenset())
@@ -168,6 +169,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 # Out of range, as after a retention, leads to the earliest record.
                 self._consumer.seek(partition, progress.offsets.get(partition.topic, 0))
             self._applier.take_over(frozenset(self._progress))
+            self._owner.ready = True
 
     async def work(self) -> None:
         """Apply batch after batch."""

@@ -12,7 +12,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from crm_shared.documents import Document
-from crm_shared.errors import PositionNotReached
+from crm_shared.errors import InvalidInput, PositionNotReached
 from crm_shared.generations import Generations, in_generation
 
 COLLECTION = "projection_progress"
@@ -67,11 +67,18 @@ class Progress:
     """Reads and writes the progress of one projection: of its live generation, or of the one named."""
 
     def __init__(
-        self, database: AsyncDatabase[Document], projection: str, generations: Generations, *, only: int | None = None
+        self,
+        database: AsyncDatabase[Document],
+        projection: str,
+        generations: Generations,
+        *,
+        only: int | None = None,
+        sources: frozenset[str] = frozenset(),
     ) -> None:
         self._projection = projection
         self._generations = generations
         self._only = only
+        self._sources = sources
         self._collection: AsyncCollection[Document] = database[COLLECTION]
 
     async def _name(self) -> str:
@@ -116,8 +123,15 @@ class Progress:
     async def wait_for(self, positions: Mapping[str, int], *, seconds: float = WAIT_SECONDS) -> None:
         """Wait until the view has applied the public event at each (source, log position).
 
-        Raises `PositionNotReached` when it has not within `seconds`.
+        Raises `PositionNotReached` when it has not within `seconds`, and `InvalidInput` for a source that the view
+        does not read.
         """
+        for source in positions:
+            if self._sources and source not in self._sources:
+                known = ", ".join(sorted(self._sources))
+                raise InvalidInput.at("?after", "unknown_source", f"this view is made from {known}, not {source}")
+        if not positions:
+            return
         deadline = time.monotonic() + seconds
         while True:
             partitions = list((await self.load()).values())

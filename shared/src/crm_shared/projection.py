@@ -97,8 +97,8 @@ class DocumentProjection:
         self.handles = handles
         self.collections = (collection, rows[0]) if rows else (collection,)
         self._database = database
-        self._fold = fold
-        self._document_id = document_id
+        self.fold = fold
+        self.document_id = document_id
         self._row = rows[1] if rows else None
         self._indexes = indexes or {}
         self._kept = kept
@@ -108,7 +108,7 @@ class DocumentProjection:
         self.generation = generation
         documents, *rows = (in_generation(name, generation) for name in self.collections)
         self.documents = Documents(self._database, documents, limit=self._kept)
-        self._rows = self._database.get_collection(rows[0], write_concern=DURABLE) if rows else None
+        self.rows = self._database.get_collection(rows[0], write_concern=DURABLE) if rows else None
 
     async def prepare(self, generation: int) -> None:
         """Create the indexes (`indexes` maps a collection's name to its `IndexModel`s)."""
@@ -132,34 +132,39 @@ class DocumentProjection:
                 continue
 
     async def _apply_once(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
-        before = await self.documents.load(self._document_id(event) for event in events)
+        before = await self.documents.load(self.document_id(event) for event in events)
         after = dict(before)
         failures: dict[str, Failure] = {}
         rows: list[Document] = []
         for event in events:
             if event.key in failures:
                 continue
-            one = self._document_id(event)
+            one = self.document_id(event)
             try:
-                document = advance(after[one], event, self._fold)
-                row = self._row(event) if self._row and document is not after[one] else None
+                document = advance(after[one], event, self.fold)
+                row = self.row_of(event) if document is not after[one] else None
             except Exception as error:  # whatever it is, it is this event's, and its customer is parked
                 failures[event.key] = Failure(event, error)
                 continue
             after[one] = document
             if row is not None:
-                rows.append({**row, "_id": event.id})
+                rows.append(row)
         await self._insert_rows(rows)
         await self.documents.write(
             {one: document for one, document in after.items() if document is not None and document is not before[one]}
         )
         return failures
 
+    def row_of(self, event: PublicEvent) -> Document | None:
+        """The row that the event adds, with the event's id as its own; None if it adds none."""
+        row = self._row(event) if self._row else None
+        return None if row is None else {**row, "_id": event.id}
+
     async def _insert_rows(self, rows: Sequence[Document]) -> None:
-        if self._rows is None or not rows:
+        if self.rows is None or not rows:
             return
         try:
-            await self._rows.insert_many(rows, ordered=False)
+            await self.rows.insert_many(rows, ordered=False)
         except BulkWriteError as error:
             if any(one["code"] != _DUPLICATE_KEY for one in error.details["writeErrors"]):
                 raise

@@ -18,6 +18,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from crm_shared import logs
 from crm_shared.consumer import Consumer
+from crm_shared.contracts.registry import service_of
 from crm_shared.documents import Document
 from crm_shared.errors import RelataError, StoreUnavailable
 from crm_shared.eventstore import EventSourcedApplication
@@ -26,7 +27,8 @@ from crm_shared.http.app import create_app
 from crm_shared.http.operations import Check
 from crm_shared.kafka import Kafka
 from crm_shared.progress import Progress
-from crm_shared.projection import Applier
+from crm_shared.projection import Applier, DocumentProjection
+from crm_shared.rebuild import Rebuild
 from crm_shared.relay import Publication, Relay, StatePublishing
 from crm_shared.settings import Settings
 from crm_shared.writer import Writer
@@ -89,7 +91,9 @@ class Runtime:
 
     def progress(self, projection: str) -> Progress:
         """The progress of one of this service's projections."""
-        return Progress(self.database, projection, self.views)
+        read = next(consumer.topics for consumer in self.consumers if consumer.name == projection)
+        sources = frozenset(service_of(topic) for topic in read)
+        return Progress(self.database, projection, self.views, sources=sources)
 
     async def status(self) -> dict[str, Any]:
         """What the store holds, what of it the broker has, and how far each projection is."""
@@ -230,6 +234,11 @@ def run(definition: Definition, arguments: Sequence[str] | None = None) -> None:
     release = commands.add_parser("release", help="apply a parked customer's dead letters again")
     release.add_argument("projection")
     release.add_argument("customer_id")
+    rebuild = commands.add_parser("rebuild", help="build a view again from history beside the live one, then switch")
+    rebuild.add_argument("projection")
+    rebuild.add_argument(
+        "--accept-differences", action="store_true", help="switch although documents differ, as after a change of code"
+    )
     parsed = parser.parse_args(arguments)
 
     settings = Settings()
@@ -239,6 +248,8 @@ def run(definition: Definition, arguments: Sequence[str] | None = None) -> None:
     match parsed.command:
         case "parked":
             work = _print_parked(definition, settings)
+        case "rebuild":
+            work = _rebuild(definition, settings, parsed.projection, accept=parsed.accept_differences)
         case "release":
             work = _release(definition, settings, parsed.projection, parsed.customer_id)
         case role:
@@ -295,6 +306,29 @@ async def _print_parked(definition: Definition, settings: Settings) -> None:
         for consumer in runtime.consumers:
             for one in await consumer.parking.report():
                 print(f"{one['since']}  {one['projection']}  {one['customer_id']}  {one['reason']}")  # noqa: T201
+
+
+async def _rebuild(definition: Definition, settings: Settings, projection: str, *, accept: bool) -> None:
+    def show(done: int, total: int, events: int) -> None:
+        print(f"partition {done} of {total}, {events:,} events folded", flush=True)  # noqa: T201
+
+    async with open_runtime(definition, settings, ()) as runtime:
+        found = next((one.applier for one in runtime.consumers if one.name == projection), None)
+        if not isinstance(found, DocumentProjection):
+            raise RelataError(f"{definition.service} has no projection {projection!r} that can be rebuilt")
+        rebuild = Rebuild(found, runtime.database, runtime.kafka)
+        rebuilt = await rebuild.fill(show)
+        seen = rebuilt.comparison
+        print(  # noqa: T201
+            f"{seen.documents:,} documents: {seen.equal:,} equal, {seen.ahead:,} further on in the live view,"
+            f" {seen.different:,} different, {seen.missing:,} missing in the live view"
+        )
+        if not seen.agrees and not accept:
+            raise RelataError(
+                f"not switched: look at {', '.join(seen.examples)}; --accept-differences switches all the same"
+            )
+        await rebuild.switch(rebuilt)
+        print(f"generation {rebuilt.generation} is live")  # noqa: T201
 
 
 async def _release(definition: Definition, settings: Settings, projection: str, customer_id: str) -> None:

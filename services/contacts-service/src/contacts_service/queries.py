@@ -3,17 +3,16 @@
 from typing import Any
 from uuid import UUID
 
-from pymongo.asynchronous.database import AsyncDatabase
-
-from contacts_service.projections import COLLECTION
+from contacts_service.projections import COLLECTION, NAME
 from crm_shared.contracts.envelope import rfc3339
-from crm_shared.documents import Document
 from crm_shared.errors import NotFound
+from crm_shared.generations import Generations
 
 
-async def customer(database: AsyncDatabase[Document], customer_id: UUID) -> dict[str, Any]:
+async def customer(views: Generations, customer_id: UUID) -> dict[str, Any]:
     """Everything known of a customer; raises `NotFound`."""
-    document = await database[COLLECTION].find_one({"_id": str(customer_id)})
+    customers = await views.collection(NAME, COLLECTION)
+    document = await customers.find_one({"_id": str(customer_id)})
     if document is None:
         raise NotFound(f"there is no customer {customer_id}")
     created = document["created_at"]

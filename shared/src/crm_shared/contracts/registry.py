@@ -58,6 +58,11 @@ def state_topic(service: str) -> str:
     return f"crm.{service}.state.v1"
 
 
+def service_of(topic: str) -> str:
+    """The service that publishes on a topic."""
+    return topic.split(".")[1]
+
+
 def public_event(service: str, version: str, *, state: bool = False) -> Callable[[M], M]:
     """Register a payload model as a public event of `service` (`version` is "major.minor").
 

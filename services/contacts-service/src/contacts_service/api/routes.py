@@ -174,4 +174,4 @@ async def prefer(request: Request, customer_id: CustomerIdPath, body: Preference
 async def get_customer(request: Request, customer_id: CustomerIdPath, after: AfterDep) -> Response:
     runtime = request.app.state.runtime
     await runtime.progress(NAME).wait_for(after)
-    return json_response(200, await queries.customer(runtime.database, customer_id))
+    return json_response(200, await queries.customer(runtime.views, customer_id))
