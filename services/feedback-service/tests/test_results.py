@@ -9,6 +9,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from crm_shared.documents import Document
+from crm_shared.generations import Generations
 from crm_shared.settings import Settings
 from feedback_service import queries
 
@@ -55,7 +56,7 @@ async def test_the_results_of_thousands_of_responses_are_exact(database: AsyncDa
     documents = [response(number) for number in range(RESPONSES)]
     await database[queries.RESPONSES].insert_many(documents)
 
-    results = await queries.results(database, SURVEY)
+    results = await queries.results(Generations(database), SURVEY)
 
     ours = [document for document in documents if document["survey_id"] == "s1"]
     given = [one for document in ours for one in document["answers"]]
@@ -72,7 +73,7 @@ async def test_the_results_of_thousands_of_responses_are_exact(database: AsyncDa
 
 
 async def test_a_survey_without_responses_has_empty_results(database: AsyncDatabase[Document]) -> None:
-    results = await queries.results(database, SURVEY)
+    results = await queries.results(Generations(database), SURVEY)
 
     assert results["count"] == 0
     assert results["questions"][0]["nps"] == {"score": None, "promoters": 0, "passives": 0, "detractors": 0}

@@ -216,7 +216,7 @@ async def list_surveys(request: Request, after: AfterDep, limit: Limit = 50, cur
     runtime = request.app.state.runtime
     last = read_cursor(cursor, str)[0] if cursor is not None else ""
     await runtime.progress(queries.SURVEYS_VIEW).wait_for(after)
-    found = await queries.surveys(runtime.database, after=last, limit=limit + 1)
+    found = await queries.surveys(runtime.views, after=last, limit=limit + 1)
     items = [_survey_out(one) for one in found[:limit]]
     return Page(items=items, next_cursor=write_cursor(items[-1].key) if len(found) > limit else None)
 
@@ -242,13 +242,13 @@ async def get_results(request: Request, key: SurveyKey, after: AfterDep) -> Resu
     survey = await _survey(request, key, after)
     runtime = request.app.state.runtime
     await runtime.progress(queries.RESPONSES_VIEW).wait_for(after)
-    return ResultsOut.model_validate(await queries.results(runtime.database, survey))
+    return ResultsOut.model_validate(await queries.results(runtime.views, survey))
 
 
 async def _survey(request: Request, key: str, after: Mapping[str, int]) -> Mapping[str, Any]:
     runtime = request.app.state.runtime
     await runtime.progress(queries.SURVEYS_VIEW).wait_for(after)
-    survey = await queries.survey(runtime.database, key)
+    survey = await queries.survey(runtime.views, key)
     if survey is None:
         raise NotFound(f"there is no survey {key}")
     return survey

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.asynchronous.collection import AsyncCollection
 
 from crm_shared.documents import Document
+from crm_shared.generations import Generations
 from feedback_service import scores
 from feedback_service.domain import SCALES
 
@@ -20,29 +21,31 @@ RESPONSES_VIEW = "feedback-service.responses"
 """The permanent names of the projections that fill them."""
 
 
-async def survey(database: AsyncDatabase[Document], key: str) -> Document | None:
+async def survey(views: Generations, key: str) -> Document | None:
     """The survey with this key, as it stands."""
-    return await database[SURVEYS].find_one({"key": key})
+    return await (await views.collection(SURVEYS_VIEW, SURVEYS)).find_one({"key": key})
 
 
-async def surveys(database: AsyncDatabase[Document], *, after: str, limit: int) -> list[Document]:
+async def surveys(views: Generations, *, after: str, limit: int) -> list[Document]:
     """Up to `limit` surveys whose keys come after `after`, by key."""
-    return await database[SURVEYS].find({"key": {"$gt": after}}).sort("key", 1).limit(limit).to_list()
+    found = await views.collection(SURVEYS_VIEW, SURVEYS)
+    return await found.find({"key": {"$gt": after}}).sort("key", 1).limit(limit).to_list()
 
 
-async def results(database: AsyncDatabase[Document], survey: Mapping[str, Any]) -> Document:
+async def results(views: Generations, survey: Mapping[str, Any]) -> Document:
     """The results of a survey over all responses to it, whichever version they answered.
 
     Answers whose question has left the survey, or is of another kind now, are not counted; a choice that is no
     longer offered is.
     """
-    counts = await _counts(database, survey["survey_id"])
+    responses = await views.collection(RESPONSES_VIEW, RESPONSES)
+    counts = await _counts(responses, survey["survey_id"])
     return {
         "survey": survey["key"],
         "survey_id": survey["survey_id"],
         "version": survey["version"],
         "title": survey["title"],
-        "count": await database[RESPONSES].count_documents({"survey_id": survey["survey_id"]}),
+        "count": await responses.count_documents({"survey_id": survey["survey_id"]}),
         "questions": [
             question_results(question, counts.get((question["key"], question["kind"]), {}))
             for question in survey["questions"]
@@ -72,7 +75,7 @@ def question_results(question: Mapping[str, Any], counts: Mapping[Any, int]) -> 
     }
 
 
-async def _counts(database: AsyncDatabase[Document], survey_id: str) -> Mapping[tuple[str, str], Mapping[Any, int]]:
+async def _counts(responses: AsyncCollection[Document], survey_id: str) -> Mapping[tuple[str, str], Mapping[Any, int]]:
     """How often each value was answered, per question key and kind."""
     pipeline: list[Document] = [
         {"$match": {"survey_id": survey_id}},
@@ -90,7 +93,7 @@ async def _counts(database: AsyncDatabase[Document], survey_id: str) -> Mapping[
         },
     ]
     counts: dict[tuple[str, str], dict[Any, int]] = defaultdict(dict)
-    async for row in await database[RESPONSES].aggregate(pipeline):
+    async for row in await responses.aggregate(pipeline):
         answer = row["_id"]
         value = answer.get("choice") if answer.get("number") is None else answer["number"]
         counts[answer["question"], answer["kind"]][value] = row["count"]
