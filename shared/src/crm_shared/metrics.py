@@ -8,7 +8,7 @@ HTTP_REQUESTS = Counter("relata_http_requests_total", "HTTP requests answered", 
 HTTP_SECONDS = Histogram(
     "relata_http_request_seconds", "Time to answer an HTTP request", ["method", "route"], buckets=_LATENCY_BUCKETS
 )
-COMMANDS_STORED = Counter("relata_commands_total", "Commands decided by the writer", ["result"])
+COMMANDS = Counter("relata_commands_total", "Commands by what became of them", ["result"])
 WRITER_BATCH = Histogram(
     "relata_writer_batch_commands", "Commands saved in one transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
 )

@@ -12,9 +12,10 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, PersistenceError
 
+from crm_shared import metrics
 from crm_shared.context import CommandContext, command_context
 from crm_shared.domain import Aggregate
-from crm_shared.errors import Conflict, NotFound, StoreUnavailable
+from crm_shared.errors import Conflict, NotFound, RelataError, StoreUnavailable
 from crm_shared.eventstore import EventSourcedApplication
 
 T = TypeVar("T")
@@ -302,6 +303,7 @@ class Writer:
         pending = [(job, index) for job in jobs for index in range(len(job.commands))]
         for start in range(0, len(pending), self._batch_limit):
             self._run_batch(pending[start : start + self._batch_limit])
+        _count([job.results[index] for job, index in pending])
         for job in jobs:
             try:
                 job.answer()
@@ -376,6 +378,7 @@ class Writer:
                 if found is None:
                     raise
                 positions = found
+            metrics.WRITER_BATCH.observe(len(decided))
             self._held.stored(events, positions)
             for event, position in zip(events, positions, strict=True):
                 stored[event.originator_id, event.originator_version] = position
@@ -402,6 +405,18 @@ class Writer:
 
 
 _unanswered = cast(Outcome[Any], RuntimeError("the command was not run"))
+
+
+def _count(results: Sequence[Outcome[Any] | Exception]) -> None:
+    accepted = sum(isinstance(one, Outcome) for one in results)
+    rejected = sum(isinstance(one, RelataError) and not isinstance(one, StoreUnavailable) for one in results)
+    for result, count in (
+        ("accepted", accepted),
+        ("rejected", rejected),
+        ("failed", len(results) - accepted - rejected),
+    ):
+        if count:
+            metrics.COMMANDS.labels(result).inc(count)
 
 
 def _as_store_error(error: Exception) -> Exception:
