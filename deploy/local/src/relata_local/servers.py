@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from relata_local.broker import BrokerServer
+from relata_local.broker import BrokerServer, KafkaBroker
 from relata_local.documents import DocumentServer
 from relata_local.errors import LocalError
 from relata_local.ports import ServerPorts, free_port, require_free
@@ -74,12 +74,22 @@ class EmbeddedServers:
     Each of `postgres`, `broker` and `documents` can be stopped, killed, started and restarted alone.
     """
 
-    def __init__(self, data: Path | str, ports: ServerPorts | None = None, *, cache_size: str = "256M") -> None:
-        """Prepare servers with their data under `data`; a port of 0, the default, means a free one."""
+    def __init__(
+        self,
+        data: Path | str,
+        ports: ServerPorts | None = None,
+        *,
+        cache_size: str = "256M",
+        broker: Callable[[Path, int], KafkaBroker] = BrokerServer,
+    ) -> None:
+        """Prepare servers with their data under `data`; a port of 0, the default, means a free one.
+
+        `broker` makes another broker than the embedded one, from the data folder and its port.
+        """
         self.data = DataFolder(Path(data))
         wanted = ports or ServerPorts()
         self.postgres = PostgresServer(self.data.path, wanted.postgres or free_port())
-        self.broker = BrokerServer(self.data.path, wanted.kafka or free_port())
+        self.broker = broker(self.data.path, wanted.kafka or free_port())
         self.documents = DocumentServer(self.data.path, wanted.mongodb or free_port(), cache_size)
 
     @property
