@@ -1,4 +1,8 @@
-"""Fixtures of every test tier: real embedded servers once per run, fresh schemas and databases per test."""
+"""Fixtures of every test tier: real servers once per run, fresh schemas and databases per test.
+
+The broker is the embedded one, or with `--kafka` Apache Kafka; then only the tests that use servers run, and with
+them those of tests/kafka.
+"""
 
 import asyncio
 import contextlib
@@ -18,6 +22,8 @@ from crm_shared.http.app import create_app
 from crm_shared.service import ROLES, Definition, Runtime, create_schema, open_runtime
 from crm_shared.settings import Settings
 from crm_shared.writer import Writer
+from relata_kafka import BrokerFactory, broker_factory
+from relata_local.errors import LocalError
 from relata_local.servers import EmbeddedServers
 
 A = TypeVar("A", bound=EventSourcedApplication)
@@ -25,11 +31,34 @@ A = TypeVar("A", bound=EventSourcedApplication)
 # A consumer group on the embedded broker takes some 5 s to form.
 PATIENCE_SECONDS = 30.0
 
+ONLY_WITH_KAFKA = Path(__file__).parent / "tests" / "kafka"
+BROKER = pytest.StashKey[BrokerFactory]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kafka", default="embedded", choices=("embedded", "apache", "testcontainers"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    try:
+        config.stash[BROKER] = broker_factory(config.getoption("kafka"))
+    except LocalError as error:
+        raise pytest.UsageError(error.message) from None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if collection_path == ONLY_WITH_KAFKA and config.getoption("kafka") == "embedded" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("kafka") != "embedded":
+        items[:] = [item for item in items if "servers" in getattr(item, "fixturenames", ())]
+
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServers]:
-    """PostgreSQL, a Kafka-protocol broker and a MongoDB-protocol server, started from wheels."""
-    with EmbeddedServers(tmp_path_factory.mktemp("relata")) as running:
+def servers(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[EmbeddedServers]:
+    """PostgreSQL and a MongoDB-protocol server, started from wheels, and the broker that `--kafka` names."""
+    with EmbeddedServers(tmp_path_factory.mktemp("relata"), broker=pytestconfig.stash[BROKER]) as running:
         yield running
 
 
