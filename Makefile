@@ -5,9 +5,13 @@ PYTHON ?= python3
 # More arguments for pytest, for a benchmark or for the command crm: make test ARGS="-k parking"
 ARGS ?=
 
+# What `make test-kafka` starts: apache (the broker's published jars; needs Java 17 and Maven) or testcontainers (Docker)
+KAFKA ?= apache
+
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+INSTALLED_KAFKA := $(VENV)/.installed-kafka
 PYPROJECTS := shared/pyproject.toml $(wildcard services/*/pyproject.toml deploy/*/pyproject.toml)
 DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(PYPROJECTS))
 SOURCES := $(addsuffix /src,$(DISTRIBUTIONS)) benchmarks docs/examples conftest.py
@@ -15,7 +19,7 @@ TESTS := $(wildcard shared/tests services/*/tests deploy/*/tests tests)
 DOCKERFILES := $(wildcard services/*/Dockerfile)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint format types imports contracts deployment bench lock clean
+.PHONY: help install demo up test test-kafka lint format types imports contracts deployment bench lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +34,9 @@ up: $(INSTALLED) ## Start everything without loading anything
 
 test: lint ## Every check and every test
 	$(BIN)/pytest $(ARGS)
+
+test-kafka: $(INSTALLED_KAFKA) ## Every test that uses servers, and some more, against Apache Kafka
+	$(BIN)/pytest --kafka=$(KAFKA) shared/tests services tests $(ARGS)
 
 lint: $(INSTALLED) ## Every check that runs no code: style, types, imports, contracts, deployment files
 	$(BIN)/ruff format --check .
@@ -60,9 +67,9 @@ deployment: $(INSTALLED) ## Check docker-compose.yml and the Dockerfiles
 bench: $(INSTALLED) ## Run the benchmarks
 	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
 
-lock: ## Resolve the requirements anew, for every supported Python and system (needs .venv)
+lock: ## Resolve the requirements anew, for every supported Python and system
 	$(BIN)/pip install --require-hashes --only-binary :all: -r requirements/uv.txt
-	requirements/lock $(BIN)/uv
+	requirements/lock $(BIN)/uv $(ARGS)
 
 clean: ## Delete .venv and every cache; data in .data stays
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -83,4 +90,8 @@ $(INSTALLED): requirements/dev.txt requirements/data.txt $(PYPROJECTS)
 	$(BIN)/pip install --require-hashes --only-binary :all: --no-deps -r requirements/data.txt
 	$(BIN)/pip install --no-deps --no-build-isolation $(addprefix --editable ./,$(DISTRIBUTIONS))
 	@rm -rf .mypy_cache # it remembers which packages were missing
+	@touch $@
+
+$(INSTALLED_KAFKA): $(INSTALLED) requirements/kafka.txt
+	$(BIN)/pip install --require-hashes --only-binary :all: -r requirements/kafka.txt
 	@touch $@
