@@ -1,11 +1,9 @@
 """Exact sums of money."""
 
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation
 
-from bson.decimal128 import create_decimal128_context
-
-# 34 digits, as in MongoDB, where sums over the timeline are made; what would not fit exactly raises.
-_EXACT = create_decimal128_context()
+# 34 digits, as MongoDB's Decimal128 has, in which the timeline is summed; what would not fit exactly raises.
+_EXACT = Context(prec=34, traps=[Inexact, InvalidOperation])
 
 
 def exact_sum(amount: str, other: str) -> str:

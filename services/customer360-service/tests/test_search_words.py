@@ -1,0 +1,46 @@
+"""Which words lead to a customer."""
+
+import pytest
+
+from crm_shared.contracts.contacts import Identifier
+from customer360_service.projections.search import search_words, words
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Nguyễn Đức Anh", ["nguyen", "duc", "anh"]),
+        ("NGUYỄN", ["nguyen"]),
+        ("ĐẶNG THỊ ƯỚC", ["dang", "thi", "uoc"]),
+        ("Jean-Pierre O'Brien", ["jean", "pierre", "o", "brien"]),
+        ("Straße", ["strasse"]),
+        ("Công ty TNHH 3F_x", ["cong", "ty", "tnhh", "3f", "x"]),
+        ("李小龍", ["李小龍"]),
+        (" .*[(\\ ", []),
+        ("a" * 500, ["a" * 100]),
+    ],
+)
+def test_words_have_neither_case_nor_diacritics_nor_punctuation(text: str, found: list[str]) -> None:
+    assert words(text) == found
+
+
+def test_composed_and_decomposed_spellings_are_the_same_word() -> None:
+    assert words("Nguye\u0302\u0303n") == words("Nguyễn") == ["nguyen"]
+
+
+def test_identifiers_are_one_word_each_and_phones_also_go_without_their_country_code() -> None:
+    identifiers = [
+        Identifier(type="email", value="Minh.Khai@example.com"),
+        Identifier(type="external", value="KH 000/187", system="pos"),
+        Identifier(type="phone", value="+84901234567"),
+        Identifier(type="email", value=None),
+    ]
+
+    assert search_words(None, identifiers) == [
+        "01234567",
+        "4901234567",
+        "84901234567",
+        "901234567",
+        "kh000/187",
+        "minh.khai@example.com",
+    ]
