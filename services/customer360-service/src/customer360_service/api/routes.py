@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
 from crm_shared.errors import InvalidInput
@@ -40,7 +40,8 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 CustomerId = Annotated[UUID, Path(description="Customer id")]
-Text = Annotated[str, AfterValidator(printable)]
+IdentifierText = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(printable)]
+SearchText = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_utc)]
 
 
@@ -62,19 +63,15 @@ async def list_customers(
     request: Request,
     after: AfterDep,
     identifier: Annotated[
-        Text | None,
+        IdentifierText | None,
         Query(
-            min_length=1,
-            max_length=400,
             examples=["email:lan@example.com"],
             description="Exactly this one: `email:<address>`, `phone:<+ and digits>` or `external:<system>:<value>`",
         ),
     ] = None,
     q: Annotated[
-        Text | None,
+        SearchText | None,
         Query(
-            min_length=1,
-            max_length=200,
             examples=["nguyen khai"],
             description="Up to 8 words. Each must begin a word of the name, or an email address, phone number or"
             " external id; case and diacritics do not matter: nguyen finds Nguyễn",
