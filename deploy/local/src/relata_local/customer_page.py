@@ -152,12 +152,10 @@ def _timeline(entries: Sequence[Mapping[str, Any]], more: bool) -> Table:
     table = Table(title="Timeline, newest first", title_justify="left", caption=caption, box=box.SIMPLE_HEAD)
     table.add_column("when", no_wrap=True)
     table.add_column("what", overflow="fold")
-    table.add_column("event", overflow="fold")
-    table.add_column("position", no_wrap=True)
+    table.add_column("event", no_wrap=True)
     for entry in entries:
-        position = f"{entry['source']}:{entry['position']}"
-        summary = Text(printable(entry["summary"]))
-        table.add_row(_minute(entry["occurred_at"]), summary, Text(printable(entry["type"])), Text(position, "dim"))
+        summary, kind = Text(printable(entry["summary"])), Text(printable(entry["type"]), "dim")
+        table.add_row(_minute(entry["occurred_at"]), summary, kind)
     return table
 
 

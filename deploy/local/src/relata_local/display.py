@@ -96,7 +96,7 @@ def status_table(status: Mapping[str, Mapping[str, Any]]) -> Table:
             lag, parked = projection.get("lag"), projection.get("parked")
             table.add_row(
                 *head,
-                projection.get("name", "-"),
+                str(projection.get("name", "-")).removeprefix(f"{service}-service."),
                 Text(_number(lag), "yellow" if lag else "green"),
                 Text(_number(parked), "bold red" if parked else "green"),
             )
