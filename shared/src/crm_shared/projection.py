@@ -1,10 +1,13 @@
 """Projections: public events folded into documents, each event once, and rows added beside them."""
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import bson
+from bson.errors import BSONError
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
 
@@ -14,6 +17,8 @@ from crm_shared.generations import in_generation
 
 Fold = Callable[[Document | None, PublicEvent], Document]
 _DUPLICATE_KEY = 11000
+_LARGEST_DOCUMENT = 16 * 1024 * 1024
+_TOO_LARGE = 10334
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,24 +130,32 @@ class DocumentProjection:
 
     async def apply(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
         """Fold and write. Raises `pymongo` errors when the store cannot be reached."""
+        one_by_one = False
         while True:
             try:
-                return await self._apply_once(events)
+                return await self._apply_once(events, one_by_one)
             except WriteConflict:
                 continue
+            except (BSONError, OverflowError, BulkWriteError) as error:
+                # Some document of the batch. Which, is worth encoding all of them a second time only now.
+                if one_by_one or not _not_storable(error):
+                    raise
+                one_by_one = True
 
-    async def _apply_once(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
-        before = await self.documents.load(self.document_id(event) for event in events)
+    async def _apply_once(self, events: Sequence[PublicEvent], one_by_one: bool) -> Mapping[str, Failure]:
+        before = await self.documents.load(self._document_ids(events))
         after = dict(before)
         failures: dict[str, Failure] = {}
         rows: list[Document] = []
         for event in events:
             if event.key in failures:
                 continue
-            one = self.document_id(event)
             try:
+                one = self.document_id(event)
                 document = advance(after[one], event, self.fold)
                 row = self.row_of(event) if document is not after[one] else None
+                if one_by_one:
+                    _require_storable(document, row)
             except Exception as error:  # whatever it is, it is this event's, and its customer is parked
                 failures[event.key] = Failure(event, error)
                 continue
@@ -154,6 +167,12 @@ class DocumentProjection:
             {one: document for one, document in after.items() if document is not None and document is not before[one]}
         )
         return failures
+
+    def _document_ids(self, events: Sequence[PublicEvent]) -> Iterator[str]:
+        for event in events:
+            # One that lacks the id fails where it is folded.
+            with contextlib.suppress(Exception):
+                yield self.document_id(event)
 
     def row_of(self, event: PublicEvent) -> Document | None:
         """The row that the event adds, with the event's id as its own; None if it adds none."""
@@ -168,6 +187,19 @@ class DocumentProjection:
         except BulkWriteError as error:
             if any(one["code"] != _DUPLICATE_KEY for one in error.details["writeErrors"]):
                 raise
+
+
+def _not_storable(error: Exception) -> bool:
+    """Whether it is about what was to be stored: a name with a NUL, an integer beyond 64 bits, 16 MB."""
+    if isinstance(error, BulkWriteError):
+        return any(one["code"] == _TOO_LARGE for one in error.details["writeErrors"])
+    return True
+
+
+def _require_storable(*documents: Document | None) -> None:
+    for document in documents:
+        if document is not None and len(bson.encode(document)) > _LARGEST_DOCUMENT:
+            raise OverflowError("the document is larger than the store takes")
 
 
 def by_key(events: Sequence[PublicEvent]) -> dict[str, list[PublicEvent]]:
