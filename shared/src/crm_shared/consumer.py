@@ -142,10 +142,13 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._committed_at = self._beaten_at = time.monotonic()
         # Held while a batch is applied, so that partitions change hands only between batches.
         self._busy = asyncio.Lock()
+        # Another one for each assignment, none from revocation until the new positions are set.
+        self._tenure: object | None = None
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Finish the batch, commit, and forget: the partitions may go to another member."""
         self._owner.ready = False
+        self._tenure = None
         async with self._busy:
             await self._commit()
             self._applier.take_over(frozenset())
@@ -169,6 +172,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 # Out of range, as after a retention, leads to the earliest record.
                 self._consumer.seek(partition, progress.offsets.get(partition.topic, 0))
             self._applier.take_over(frozenset(self._progress))
+            self._tenure = object()
             self._owner.ready = True
 
     async def work(self) -> None:
@@ -177,7 +181,12 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
             if self._failure is not None:
                 raise self._failure
             batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)
+            tenure = self._tenure
             async with self._busy:
+                if tenure is None or tenure is not self._tenure:
+                    # Fetched from the group's offsets before the view's own were set: what lies between is not
+                    # applied yet, and would be taken for stale afterwards. Reading starts again from the view's.
+                    continue
                 records = [record for batch in batches.values() for record in batch]
                 if records:
                     started = time.perf_counter()
