@@ -16,10 +16,12 @@ from crm_shared.settings import Settings
 # A producer's batch holds one page's records of one partition; the contract caps one record at 64 KiB.
 BATCH_BYTES = 512 * 1024
 
+_FOR_EVER = {"retention.ms": "-1", "retention.bytes": "-1"}
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as Relata wants it: compacted for states, else deleted by age."""
+    """A topic as Relata wants it: compacted for states, else everything is kept."""
 
     name: str
     compacted: bool = False
@@ -89,10 +91,10 @@ class Kafka:
         missing = [topic for name, topic in wanted.items() if name not in existing]
         if missing:
             response = await admin.create_topics([self._new_topic(topic) for topic in missing])
-            for name, code, *_ in response.topic_errors:
+            for name, code, *told in response.topic_errors:
                 error = for_code(code)
                 if code and error is not TopicAlreadyExistsError:
-                    raise error(f"cannot create topic {name}")
+                    raise error(f"cannot create topic {name}: {told[0] if told else ''}")
         for described in await admin.describe_topics(sorted(wanted)):
             count = len(described["partitions"])
             if count and count != self.partitions:
@@ -101,11 +103,15 @@ class Kafka:
                 )
 
     def _new_topic(self, topic: Topic) -> NewTopic:
+        # A view is built from history, so nothing goes by age, whatever the cluster's default (a week) is.
+        keeping = {"cleanup.policy": "compact"} if topic.compacted else {"cleanup.policy": "delete", **_FOR_EVER}
         return NewTopic(
             topic.name,
             num_partitions=self.partitions,
             replication_factor=self._replication_factor,
-            topic_configs={"cleanup.policy": "compact" if topic.compacted else "delete"},
+            # By default one copy counts as "all in-sync replicas" when the others lag: an acknowledged event could
+            # be lost with one broker.
+            topic_configs={**keeping, "min.insync.replicas": str(max(1, self._replication_factor - 1))},
         )
 
 
