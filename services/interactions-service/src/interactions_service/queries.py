@@ -5,45 +5,53 @@ from typing import Any
 from uuid import UUID
 
 from pymongo import DESCENDING
-from pymongo.asynchronous.database import AsyncDatabase
 
 from crm_shared.contracts.envelope import rfc3339
 from crm_shared.documents import Document
 from crm_shared.errors import InvalidInput, NotFound
+from crm_shared.generations import Generations
 from crm_shared.http.queries import read_cursor, write_cursor
-from interactions_service.projections import COLLECTION
+from interactions_service.projections import COLLECTION, NAME
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-async def purchase(database: AsyncDatabase[Document], purchase_id: UUID) -> dict[str, Any]:
+async def purchase(views: Generations, purchase_id: UUID) -> dict[str, Any]:
     """The purchase; raises `NotFound`."""
-    return await _activity(database, "purchase", purchase_id)
+    return await _activity(views, "purchase", purchase_id)
 
 
-async def interaction(database: AsyncDatabase[Document], interaction_id: UUID) -> dict[str, Any]:
+async def interaction(views: Generations, interaction_id: UUID) -> dict[str, Any]:
     """The interaction; raises `NotFound`."""
-    return await _activity(database, "interaction", interaction_id)
+    return await _activity(views, "interaction", interaction_id)
 
 
-async def _activity(database: AsyncDatabase[Document], kind: str, activity_id: UUID) -> dict[str, Any]:
-    document = await database[COLLECTION].find_one({"_id": str(activity_id), "type": kind})
+async def _activity(views: Generations, kind: str, activity_id: UUID) -> dict[str, Any]:
+    found = await views.collection(NAME, COLLECTION)
+    document = await found.find_one({"_id": str(activity_id), "type": kind})
     if document is None:
         raise NotFound(f"there is no {kind} {activity_id}")
     return view(document)
 
 
 async def activities(
-    database: AsyncDatabase[Document], customer_id: UUID, *, limit: int, cursor: str | None
+    views: Generations, customer_id: UUID, *, limit: int, cursor: str | None
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Up to `limit` activities of the customer, newest first, and the cursor of the next page if there is one."""
+    collection = await views.collection(NAME, COLLECTION)
     query: dict[str, Any] = {"customer_id": str(customer_id)}
+    found: list[Document] = []
     if cursor is not None:
+        # What is left of the page before's last moment comes first, on its own: not every store finds the two
+        # conditions together by an index.
         moment, last_id = read_place(cursor)
-        query["$or"] = [{"occurred_at": {"$lt": moment}}, {"occurred_at": moment, "_id": {"$lt": last_id}}]
-    order = [("occurred_at", DESCENDING), ("_id", DESCENDING)]
-    found = await database[COLLECTION].find(query).sort(order).limit(limit + 1).to_list()
+        same_moment = {**query, "occurred_at": moment, "_id": {"$lt": last_id}}
+        found = await collection.find(same_moment).sort("_id", DESCENDING).limit(limit + 1).to_list()
+        query["occurred_at"] = {"$lt": moment}
+    if len(found) <= limit:
+        order = [("occurred_at", DESCENDING), ("_id", DESCENDING)]
+        found += await collection.find(query).sort(order).limit(limit + 1 - len(found)).to_list()
     items = [view(document) for document in found[:limit]]
     return items, write_place(found[limit - 1]) if len(found) > limit else None
 

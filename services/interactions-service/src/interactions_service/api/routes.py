@@ -90,7 +90,7 @@ async def import_purchases(request: Request, caller: CallerDep) -> Response:
 )
 async def get_purchase(request: Request, purchase_id: Annotated[UUID, Path()], after: AfterDep) -> Response:
     runtime = await _up_to_date(request, after)
-    return json_response(200, await queries.purchase(runtime.database, purchase_id))
+    return json_response(200, await queries.purchase(runtime.views, purchase_id))
 
 
 @router.post(
@@ -147,7 +147,7 @@ def _reads(facts: InteractionFacts) -> tuple[UUID, ...]:
 )
 async def get_interaction(request: Request, interaction_id: Annotated[UUID, Path()], after: AfterDep) -> Response:
     runtime = await _up_to_date(request, after)
-    return json_response(200, await queries.interaction(runtime.database, interaction_id))
+    return json_response(200, await queries.interaction(runtime.views, interaction_id))
 
 
 @router.get(
@@ -166,5 +166,5 @@ async def list_activities(
     cursor: Cursor = None,
 ) -> Response:
     runtime = await _up_to_date(request, after)
-    items, next_cursor = await queries.activities(runtime.database, customer_id, limit=limit, cursor=cursor)
+    items, next_cursor = await queries.activities(runtime.views, customer_id, limit=limit, cursor=cursor)
     return json_response(200, {"items": items, "next_cursor": next_cursor})
