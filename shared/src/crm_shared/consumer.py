@@ -12,7 +12,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
-from crm_shared import metrics
+from crm_shared import crash_points, metrics
 from crm_shared.contracts.envelope import EnvelopeError, PublicEvent, decode, place_of, type_of
 from crm_shared.documents import Document
 from crm_shared.errors import StoreUnavailable
@@ -192,6 +192,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                     started = time.perf_counter()
                     await self._apply_until_stored(records)
                     metrics.PROJECTION_SECONDS.labels(self._applier.name).observe(time.perf_counter() - started)
+                    crash_points.reach("after_view_write")
                 for partition, batch in batches.items():
                     self._offsets[partition] = batch[-1].offset + 1
                     self._progress_of(partition.partition).offsets[partition.topic] = batch[-1].offset + 1
@@ -322,6 +323,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         offsets = {one: offset for one, offset in self._offsets.items() if one in self._consumer.assignment()}
         self._offsets.clear()
         if offsets:
+            crash_points.reach("before_commit")
             try:
                 await self._consumer.commit(offsets)
             except (CommitFailedError, IllegalStateError) as error:

@@ -11,6 +11,7 @@ from bson.errors import BSONError
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
 
+from crm_shared import crash_points
 from crm_shared.contracts.envelope import PublicEvent
 from crm_shared.documents import DOCUMENTS_KEPT, DURABLE, Document, Documents, WriteConflict
 from crm_shared.generations import in_generation
@@ -163,6 +164,8 @@ class DocumentProjection:
             if row is not None:
                 rows.append(row)
         await self._insert_rows(rows)
+        if rows:
+            crash_points.reach("after_rows")
         await self.documents.write(
             {one: document for one, document in after.items() if document is not None and document is not before[one]}
         )

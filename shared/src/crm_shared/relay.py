@@ -16,7 +16,7 @@ from psycopg import Error as PostgresError
 from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL, Identifier
 
-from crm_shared import metrics
+from crm_shared import crash_points, metrics
 from crm_shared.contracts.envelope import Record, encode
 from crm_shared.contracts.registry import EventData, events_topic, state_topic
 from crm_shared.domain import Aggregate, derived_id
@@ -162,6 +162,7 @@ class Relay:
                     last = page[-1].position
                     # The next page is read while this one is on its way.
                     following, _ = await all_or_first_error(self._read(reader, after=last), self._send(producer, page))
+                    crash_points.reach("before_position")
                     await positions.save(cluster, last)
                     self._moved_to(last)
                     page = following
@@ -218,6 +219,7 @@ async def send_in_order(producer: AIOKafkaProducer, topic: str, partition: int, 
             raise RuntimeError(f"a record for {topic} does not fit into a batch")
         batch.close()
         await (await producer.send_batch(batch, topic, partition=partition))
+        crash_points.reach("after_send")
         metrics.RELAY_PUBLISHED.labels(topic).inc(count)
         sent += count
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, PersistenceError
 
-from crm_shared import metrics
+from crm_shared import crash_points, metrics
 from crm_shared.context import CommandContext, command_context
 from crm_shared.domain import Aggregate
 from crm_shared.errors import Conflict, NotFound, RelataError, StoreUnavailable
@@ -378,6 +378,7 @@ class Writer:
                 if found is None:
                     raise
                 positions = found
+            crash_points.reach("after_store")
             metrics.WRITER_BATCH.observe(len(decided))
             self._held.stored(events, positions)
             for event, position in zip(events, positions, strict=True):
