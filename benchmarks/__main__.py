@@ -1,0 +1,89 @@
+"""`python -m benchmarks`: runs all benchmarks or those named, shows the table, or writes JSON or the document."""
+
+import argparse
+import asyncio
+import gc
+import json
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks import consumer, http_command, imports, live, relay, report
+from benchmarks.harness import Bench
+
+BENCHMARKS: tuple[ModuleType, ...] = (http_command, imports, relay, consumer, live)
+
+
+def main() -> None:
+    """Exit with 1 when a target is missed, so that a script can tell."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    names = [one.NAME for one in BENCHMARKS]
+    parser.add_argument("only", nargs="*", metavar="name", help=f"all when none is given: {', '.join(names)}")
+    parser.add_argument("--rounds", type=int, default=5, help="how often the sides take turns (5)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long to watch the way to the 360 (60)")
+    parser.add_argument("--million", action="store_true", help="memory over a million events, not 100,000")
+    parser.add_argument("--json", action="store_true", help="write JSON to the standard output, not a table")
+    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument("--verbose", action="store_true", help="print every figure as it comes")
+    said = parser.parse_args()
+    unknown = set(said.only) - set(names)
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; choose from {', '.join(names)}")
+
+    # Otherwise a stopped run would leave its servers behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    about = report.machine()
+    # As services do: what is compared runs in this process, too.
+    gc.set_threshold(20_000, 50, 100)
+    chosen = [one for one in BENCHMARKS if not said.only or one.NAME in said.only]
+    results = _run(chosen, said)
+    if said.write_docs:
+        report.write_document("table", report.markdown(results, about))
+    if said.json:
+        print(json.dumps({"machine": about, "rows": results}, indent=2))
+    else:
+        report.show(results, Console())
+    if not all(row["met"] for row in results):
+        raise SystemExit(1)
+
+
+def _run(chosen: list[ModuleType], said: argparse.Namespace) -> list[dict[str, Any]]:
+    results: list[dict[str, Any]] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with (
+        tempfile.TemporaryDirectory(prefix="relata-bench-") as folder,
+        Progress(*columns, console=Console(stderr=True)) as progress,
+    ):
+        task = progress.add_task("", total=len(chosen))
+        for module in chosen:
+            begin = time.monotonic()
+
+            def show(text: str, name: str = module.NAME) -> None:
+                progress.update(task, description=f"{name}: {text}")
+
+            bench = Bench(
+                folder=Path(folder) / module.NAME,
+                rounds=said.rounds,
+                visible_seconds=said.seconds,
+                memory_events=1_000_000 if said.million else 100_000,
+                report=show,
+                note=progress.console.print if said.verbose else lambda _: None,
+            )
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                results += [row.as_json() for row in runner.run(module.run(bench))]
+            progress.advance(task)
+            progress.console.print(f"{module.NAME} took {time.monotonic() - begin:.0f} s")
+            gc.collect()
+    return results
+
+
+if __name__ == "__main__":
+    main()

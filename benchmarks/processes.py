@@ -1,0 +1,54 @@
+"""The processes beside the measuring one: services with chosen roles, raw HTTP servers, and the load generator."""
+
+import asyncio
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks.harness import ROOT
+from relata_local.ports import HOST, accepts
+from relata_local.processes import ManagedServer, inherited_environment
+
+
+class RawServer(ManagedServer):
+    """One of the servers in `raw_http`, to compare services with."""
+
+    def __init__(self, kind: str, port: int, data: Path, environment: Mapping[str, str]) -> None:
+        super().__init__(kind, port, data)
+        self._environment = environment
+
+    @property
+    def address(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def launch(self) -> None:
+        self._spawn(
+            [sys.executable, "-m", "benchmarks.raw_http", self.name, str(self.port)],
+            env={**inherited_environment("POSTGRES_"), **self._environment},
+            cwd=ROOT,
+        )
+
+    def answers(self) -> bool:
+        return accepts(self.port)
+
+
+async def load(*arguments: str) -> Any:
+    """What the load generator, in a process of its own, says in the end; RuntimeError when it failed."""
+    process = await asyncio.create_subprocess_exec(
+        *_command(arguments), cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        out, err = await process.communicate()
+    except BaseException:
+        process.kill()
+        raise
+    if process.returncode:
+        raise RuntimeError(f"the load generator failed: {err.decode()[-2000:]}")
+    return orjson.loads(out)
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.load", *arguments]
