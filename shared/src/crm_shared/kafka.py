@@ -73,6 +73,8 @@ class Kafka:
             max_partition_fetch_bytes=2 * 1024 * 1024,
             request_timeout_ms=10_000,
             session_timeout_ms=10_000,
+            # How long a join waits for a member that is busy; the request that waits must not give up first.
+            rebalance_timeout_ms=7_000,
             heartbeat_interval_ms=2_000,
         )
 
