@@ -137,9 +137,12 @@ class _Held:
         self._batch: dict[UUID, list[Any]] = {}
 
     def begin(self, reads: Iterable[UUID]) -> None:
-        """Start a batch: whatever is held counts as stale until it has been read again."""
+        """Start a batch: whatever is held counts as stale until it has been read again; what is oldest is let go."""
         self._fresh.clear()
         self._batch.clear()
+        # Here and not in `stored`: a batch of retries reads much and stores nothing.
+        while len(self._aggregates) > HELD_LIMIT:
+            self._forget(next(iter(self._aggregates)))
         self.read(reads)
 
     def read(self, ids: Iterable[UUID]) -> None:
@@ -187,12 +190,10 @@ class _Held:
                 self._aggregates[aggregate_id] = event.mutate(self._aggregates.get(aggregate_id))
 
     def stored(self, events: Sequence[Any], positions: Sequence[int]) -> None:
-        """Note where the batch's events stand in the log, and let go of what was used longest ago."""
+        """Note where the batch's events stand in the log."""
         for event, position in zip(events, positions, strict=True):
             self._positions[event.originator_id] = position
             self._aggregates.move_to_end(event.originator_id)
-        while len(self._aggregates) > HELD_LIMIT:
-            self._forget(next(iter(self._aggregates)))
 
     def forget_all(self) -> None:
         """Drop everything: the store, not memory, knows what is true now."""
