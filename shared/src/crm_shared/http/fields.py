@@ -73,10 +73,12 @@ def _decimal(value: Any) -> Decimal:
     return Decimal(value)
 
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
+# What `printable` refuses, as far as OpenAPI can say it: surrogates cannot be written in a pattern.
+Printable = Field(json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"})
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable), Printable]
 SystemName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 """The name of a reporting system, for example `webshop`."""
-ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
+ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable), Printable]
 Word = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 """A value of an open enumeration, or the name of a custom attribute."""
 Occurred = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_plausible)]

@@ -44,7 +44,12 @@ async def readyz(request: Request) -> Response:
     return json_response(200 if ready else 503, {"ready": ready, "checks": results})
 
 
-@router.get("/metrics", summary="Prometheus metrics")
+@router.get(
+    "/metrics",
+    summary="Prometheus metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def metrics() -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
@@ -52,7 +57,8 @@ async def metrics() -> Response:
 @router.get(
     "/schemas/{service}/{event}/{version}.json",
     summary="The JSON Schema of a public event's payload",
-    responses=documented(404),
+    response_class=Response,
+    responses={200: {"content": {"application/schema+json": {"schema": {"type": "object"}}}}, **documented(404)},
 )
 async def schema(service: str, event: str, version: str) -> Response:
     text = schema_text(service, event, version)
@@ -61,12 +67,16 @@ async def schema(service: str, event: str, version: str) -> Response:
     return Response(text, media_type="application/schema+json")
 
 
-@router.get("/v1/operations/status", summary="The log, what of it is published, and the lag of each projection")
+@router.get(
+    "/v1/operations/status",
+    summary="The log, what of it is published, and the lag of each projection",
+    responses=documented(503),
+)
 async def status(request: Request) -> Response:
     return json_response(200, await request.app.state.runtime.status())
 
 
-@router.get("/v1/operations/parked", summary="Customers whose events could not be applied")
+@router.get("/v1/operations/parked", summary="Customers whose events could not be applied", responses=documented(503))
 async def parked(request: Request) -> Response:
     items = [one for consumer in request.app.state.runtime.consumers for one in await consumer.parking.report()]
     return json_response(200, {"items": items})
@@ -76,7 +86,7 @@ async def parked(request: Request) -> Response:
     "/v1/operations/parked/{projection}/{customer_id}/release",
     status_code=202,
     summary="Apply a parked customer's dead letters again",
-    responses=documented(404, 422),
+    responses=documented(404, 422, 503),
 )
 async def release(request: Request, projection: str, customer_id: str) -> Response:
     for consumer in request.app.state.runtime.consumers:

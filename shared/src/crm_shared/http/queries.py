@@ -26,7 +26,7 @@ class Page(BaseModel, Generic[T]):
 
 async def after_positions(
     after: Annotated[
-        list[str] | None,
+        list[Annotated[str, Field(json_schema_extra={"pattern": f"^{_AFTER.pattern}$"})]] | None,
         Query(
             max_length=8,
             description="Wait up to 5 s until the view has applied this position: `<service>:<position>`",
