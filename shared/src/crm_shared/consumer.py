@@ -53,6 +53,7 @@ class Consumer:
         self.progress = Progress(database, applier.name, self._generations)
         self.parking = Parking(database, applier.name, kafka)
         self.ready = False
+        self._trouble = ""
 
     @property
     def name(self) -> str:
@@ -65,9 +66,9 @@ class Consumer:
         return list(self.applier.topics)
 
     async def check(self) -> None:
-        """Raise unless it is a member of the group and has been told its partitions."""
+        """Raise, with the reason, unless it is a member of the group and has been told its partitions."""
         if not self.ready:
-            raise RuntimeError("not yet a member of the consumer group")
+            raise RuntimeError(self._trouble or "not yet a member of the consumer group")
 
     async def run(self) -> None:
         """Consume until cancelled."""
@@ -83,13 +84,16 @@ class Consumer:
             try:
                 await self.applier.prepare(await self._generations.live(self.applier.name))
                 async with self._session() as session:
+                    self._trouble = ""
                     await session.work()
             except StartOver as change:
                 log.warning("%s starts over: %s", self.applier.name, change)
             except (KafkaError, PyMongoError, StoreUnavailable, OSError, TimeoutError) as error:
+                self._trouble = str(error)
                 log.warning("%s will try again: %s", self.applier.name, error)
                 await asyncio.sleep(STORE_BACKOFF_SECONDS)
-            except Exception:
+            except Exception as error:
+                self._trouble = str(error)
                 log.exception("%s stumbled; it starts over from what is stored", self.applier.name)
                 await asyncio.sleep(STORE_BACKOFF_SECONDS)
             finally:
@@ -101,7 +105,7 @@ class Consumer:
         producer = self._kafka.producer()
         consumer = self._kafka.consumer(group=self.applier.name)
         try:
-            await admin.start()
+            await self._kafka.start(admin)
             topics = [Topic(name) for name in (*self.applier.topics, self.parking.topic)]
             await self._kafka.ensure_topics(admin, topics)
             await producer.start()

@@ -7,8 +7,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
 from aiokafka.partitioner import murmur2
 
 from crm_shared.settings import Settings
@@ -34,18 +35,17 @@ class Kafka:
         self.partitions = settings.kafka_partitions
         self._replication_factor = settings.kafka_replication_factor
         self._idempotence = settings.kafka_enable_idempotence
-        self._connection: dict[str, Any] = {
-            "bootstrap_servers": settings.kafka_bootstrap_servers,
-            "security_protocol": settings.kafka_security_protocol,
-        }
+        self._addresses = settings.kafka_bootstrap_servers
+        self._security: dict[str, Any] = {"security_protocol": settings.kafka_security_protocol}
         if settings.kafka_security_protocol in ("SSL", "SASL_SSL"):
-            self._connection["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
+            self._security["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ssl_cafile)
         if settings.kafka_security_protocol.startswith("SASL"):
-            self._connection |= {
+            self._security |= {
                 "sasl_mechanism": settings.kafka_sasl_mechanism,
                 "sasl_plain_username": settings.kafka_sasl_username,
                 "sasl_plain_password": settings.kafka_sasl_password,
             }
+        self._connection: dict[str, Any] = {"bootstrap_servers": self._addresses, **self._security}
 
     def producer(self) -> AIOKafkaProducer:
         """A producer that counts a record as sent when all in-sync replicas have it."""
@@ -81,6 +81,22 @@ class Kafka:
     def admin(self) -> AIOKafkaAdminClient:
         """An administrative client."""
         return AIOKafkaAdminClient(**self._connection, request_timeout_ms=5_000)
+
+    async def start(self, client: AIOKafkaAdminClient | AIOKafkaProducer | AIOKafkaConsumer) -> None:
+        """Start a client. The error says why no broker lets us in, which aiokafka would only log."""
+        try:
+            await client.start()
+        except KafkaConnectionError as error:
+            raise KafkaConnectionError(f"no broker at {self._addresses}: {await self._refusal()}") from error
+
+    async def _refusal(self) -> str:
+        for host, port, _ in collect_hosts(self._addresses):
+            try:
+                connection = await create_conn(host, port, **self._security, request_timeout_ms=3_000)
+            except Exception as refusal:  # whatever it is, it is the answer
+                return str(refusal) or repr(refusal)
+            connection.close()
+        return "it answers again"
 
     def partition_of(self, key: bytes) -> int:
         """The partition that the Java client's default partitioner chooses for a key."""

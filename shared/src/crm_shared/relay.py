@@ -90,11 +90,12 @@ class Relay:
         self.leading = False
         self.standing_by = False
         self.position = 0
+        self._trouble = "starting"
 
     async def check(self) -> None:
-        """Raise unless this relay publishes, or stands by while another one does."""
+        """Raise, with the reason, unless this relay publishes, or stands by while another one does."""
         if not (self.leading or self.standing_by):
-            raise RuntimeError("not connected to the store and the broker")
+            raise RuntimeError(f"not publishing: {self._trouble}")
 
     async def run(self) -> None:
         """Work until cancelled: wait for the lock, publish, and start over when a store or the broker fails."""
@@ -110,10 +111,12 @@ class Relay:
                 log.warning("the broker now belongs to another cluster; publishing the whole history to it: %s", change)
             except (PostgresError, KafkaError, OSError, TimeoutError) as error:
                 self.standing_by = False
+                self._trouble = str(error)
                 log.warning("the relay will try again: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
-            except Exception:
+            except Exception as error:
                 # An event that cannot be rendered must stop the log, not be skipped; the operator sees why.
+                self._trouble = str(error)
                 log.exception("the relay cannot go on; it will try again")
                 await asyncio.sleep(10 * RETRY_SECONDS)
             finally:
@@ -139,7 +142,7 @@ class Relay:
         await lock.execute(SQL("LISTEN {}").format(Identifier(self._channel)))
         producer, admin = self._kafka.producer(), self._kafka.admin()
         try:
-            await admin.start()
+            await self._kafka.start(admin)
             cluster = await cluster_id(admin)
             await self._kafka.ensure_topics(admin, self.topics)
             await producer.start()
