@@ -16,10 +16,20 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import consumer, http_command, imports, live, relay, report
+from benchmarks import consumer, http_command, imports, live, memory, rebuild, relay, report, segment_index, visible
 from benchmarks.harness import Bench
 
-BENCHMARKS: tuple[ModuleType, ...] = (http_command, imports, relay, consumer, live)
+BENCHMARKS: tuple[ModuleType, ...] = (
+    http_command,
+    imports,
+    relay,
+    consumer,
+    live,
+    rebuild,
+    segment_index,
+    visible,
+    memory,
+)
 
 
 def main() -> None:

@@ -98,13 +98,13 @@ async def sent_raw(servers: EmbeddedServers, settings: Settings, sent: Sequence[
 
 
 @contextlib.asynccontextmanager
-async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    """A producer as services have it, and the topic of interactions."""
+async def producing(settings: Settings, topic: str = events_topic("interactions")) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer as services have it, and a topic to send to."""
     kafka = Kafka(settings)
     admin, producer = kafka.admin(), kafka.producer()
     await admin.start()
     try:
-        await kafka.ensure_topics(admin, [Topic(events_topic("interactions"))])
+        await kafka.ensure_topics(admin, [Topic(topic)])
         await producer.start()
         yield producer
     finally:

@@ -1,7 +1,6 @@
 """What one change of a customer's facts costs in the segment index, as the number of segments grows.
 
-Four changes, each with the evaluation of the segments that it visits; microseconds, median of the rounds
-(lowest - highest):
+Four changes, each with the evaluation of the segments that it visits:
   passes nothing    a whole number moves by one between two thresholds
   passes one        a whole number moves by one onto a threshold or back
   further purchase  count, revenue, average and last time move a little, among segments of two comparisons that
@@ -9,20 +8,18 @@ Four changes, each with the evaluation of the segments that it visits; microseco
   first purchase    the same values appear for the first time, and so meet about half of all comparisons at once
 """
 
-import json
-import statistics
-import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice, pairwise
 from time import perf_counter
 from typing import Any
 
+from benchmarks.harness import Bench, Row, ratios
 from segmentation_service.conditions import SegmentIndex, evaluate, parse
 from segmentation_service.facts import Facts, stored_time
 
+NAME = "segments"
 SIZES = (100, 1_000, 5_000)
-ROUNDS = 7
 STEP = 1_000
 BEGIN = datetime(1997, 1, 1, tzinfo=UTC)
 
@@ -85,8 +82,8 @@ def run_of(index: SegmentIndex, changes: Iterable[tuple[Facts, Facts]], repeats:
     return run
 
 
-def main() -> None:
-    """Measure and print; `--json` for machines."""
+def measure(rounds: int) -> dict[str, dict[int, list[float]]]:
+    """Microseconds per change, by kind of change and number of segments."""
     states = bought(50)
     runs: dict[str, dict[int, tuple[int, Callable[[], None]]]] = {}
     for size in SIZES:
@@ -103,24 +100,32 @@ def main() -> None:
     # The sizes take turns, so that a slow moment of the machine meets all of them.
     results: dict[str, dict[int, list[float]]] = {name: {size: [] for size in SIZES} for name in runs}
     for name, by_size in runs.items():
-        for size in SIZES * (1 + ROUNDS):
+        for size in SIZES * (1 + rounds):
             repeats, run = by_size[size]
             begin = perf_counter()
             run()
             results[name][size].append((perf_counter() - begin) / repeats * 1e6)
         for size in SIZES:
             # The first round warms up.
-            results[name][size] = sorted(results[name][size][1:])
-    if "--json" in sys.argv[1:]:
-        print(json.dumps(results))
-        return
-    print(f"{'microseconds per change':<26}" + "".join(f"{size:>18} segments" for size in SIZES) + "   growth")
-    for name, figures_of in results.items():
-        medians = {size: statistics.median(figures) for size, figures in figures_of.items()}
-        spreads = {size: f"({figures[0]:.1f}-{figures[-1]:.1f})" for size, figures in figures_of.items()}
-        cells = "".join(f"{medians[size]:>8.2f} {spreads[size]:>18}" for size in SIZES)
-        print(f"{name:<26}{cells}   {medians[SIZES[-1]] / medians[SIZES[0]]:.2f}x")
+            del results[name][size][0]
+    return results
 
 
-if __name__ == "__main__":
-    main()
+async def run(bench: Bench) -> list[Row]:
+    """The cost at the most segments over the cost at the fewest, for the small changes."""
+    bench.report("indexing segments")
+    least, most = SIZES[0], SIZES[-1]
+    return [
+        Row(
+            f"segments-{name.replace(' ', '-')}",
+            f"segment evaluation, {least} -> {most:,} segments: {name}",
+            f"the cost at {least}",
+            ratios(figures[most], figures[least]),
+            2.0,
+            at_least=False,
+            absolute={f"{size:,}": figures[size] for size in SIZES},
+            absolute_unit="us per change",
+        )
+        for name, figures in measure(max(bench.rounds, 7)).items()
+        if name != "first purchase"
+    ]
