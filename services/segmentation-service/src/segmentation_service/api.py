@@ -130,8 +130,11 @@ class FieldsOut(BaseModel):
 async def _segments(request: Request, after: AfterDep) -> Segments:
     """The views, once they have applied what the query asks for."""
     runtime = request.app.state.runtime
+    segments = Segments(runtime.database, runtime.kafka.partitions)
+    if own := after.pop("segmentation", 0):
+        await segments.wait_for_definitions(own)
     await runtime.progress(NAME).wait_for(after)
-    return Segments(runtime.database, runtime.kafka.partitions)
+    return segments
 
 
 SegmentsDep = Annotated[Segments, Depends(_segments)]

@@ -71,3 +71,7 @@ class Segmentation(EventSourcedApplication):
         topics = [Segment.Created.TOPIC, Segment.Redefined.TOPIC, Segment.Retired.TOPIC]
         notes = self.recorder.select_notifications(start=after + 1, limit=limit, topics=topics)
         return [(self.domain_event(note), int(note.id)) for note in notes]
+
+    def last_position(self) -> int:
+        """The last position in the log. Reads the store: call it on a thread."""
+        return int(self.recorder.max_notification_id() or 0)

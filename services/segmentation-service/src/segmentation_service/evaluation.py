@@ -24,6 +24,8 @@ from segmentation_service.projections import Customers, Definition, awaiting
 log = logging.getLogger(__name__)
 
 SEGMENTS = "segments"
+LEARNT = "learnt"
+"""Collection, and the document in it, that says up to which log position definitions are shown."""
 POLL_SECONDS = 0.2
 RETRY_SECONDS = 1.0
 CUSTOMERS_AT_ONCE = 200
@@ -76,37 +78,46 @@ class Evaluated(Customers):
 
     async def _learn(self) -> None:
         """Take up definitions that are new in the log."""
-        while events := await asyncio.to_thread(self._application.segment_events, self._log_position):
+        last = await asyncio.to_thread(self._application.last_position)
+        if last == self._log_position:
+            return
+        position = self._log_position
+        while events := await asyncio.to_thread(self._application.segment_events, position):
             async with self.busy:
-                for event, position in events:
+                for event, position in events:  # noqa: B007  # where to read on
                     await self._take_up(event)
-                    self._log_position = position
+        self._log_position = max(last, position)
+        await self._segments.database[LEARNT].update_one(
+            {"_id": LEARNT}, {"$max": {"position": self._log_position}}, upsert=True
+        )
 
     async def _take_up(self, event: Segment.Event) -> None:
+        # Shown first: nobody should see an evaluation of what is not yet shown.
         match event:
             case Segment.Created() | Segment.Redefined():
                 version = 1 if isinstance(event, Segment.Created) else event.definition_version
+                await self._show(
+                    event.key,
+                    segment_id=str(event.originator_id),
+                    name=event.name,
+                    description=event.description,
+                    condition=event.condition,
+                    version=version,
+                    defined_at=event.occurred_at,
+                    retired=False,
+                )
                 condition = parse(event.condition)
                 self.definitions[event.key] = Definition(event.key, event.name, version, condition)
                 self._retired.pop(event.key, None)
                 self.index.add(event.key, condition)
-                shown: Document = {
-                    "segment_id": str(event.originator_id),
-                    "name": event.name,
-                    "description": event.description,
-                    "condition": event.condition,
-                    "version": version,
-                    "defined_at": event.occurred_at,
-                    "retired": False,
-                }
             case Segment.Retired():
+                await self._show(event.key, retired=True)
                 definition = self.definitions.pop(event.key)
                 self._retired[event.key] = (definition.name, definition.version)
                 self.index.remove(event.key)
-                shown = {"retired": True}
-            case _:
-                return
-        await self._segments.update_one({"_id": event.key}, {"$set": shown}, upsert=True)
+
+    async def _show(self, key: str, **fields: Any) -> None:
+        await self._segments.update_one({"_id": key}, {"$set": fields}, upsert=True)
 
     async def _evaluate(self, partition: int) -> bool:
         """Evaluate one partition's customers for all definitions it has not seen; whether there was anything."""

@@ -1,5 +1,7 @@
 """What people ask of segmentation."""
 
+import asyncio
+import time
 from typing import Any
 from uuid import UUID
 
@@ -7,10 +9,11 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from crm_shared.contracts.envelope import rfc3339
 from crm_shared.documents import Document
-from crm_shared.errors import NotFound
+from crm_shared.errors import NotFound, PositionNotReached
 from crm_shared.http.queries import read_cursor, write_cursor
+from crm_shared.progress import POLL_SECONDS, WAIT_SECONDS
 from segmentation_service.conditions import Condition, evaluate, explain, parse
-from segmentation_service.evaluation import SEGMENTS
+from segmentation_service.evaluation import LEARNT, SEGMENTS
 from segmentation_service.projections import CUSTOMERS
 
 SAMPLE = 10
@@ -22,7 +25,16 @@ class Segments:
     def __init__(self, database: AsyncDatabase[Document], partitions: int) -> None:
         self._segments = database[SEGMENTS]
         self._customers = database[CUSTOMERS]
+        self._learnt = database[LEARNT]
         self._partitions = partitions
+
+    async def wait_for_definitions(self, position: int, *, seconds: float = WAIT_SECONDS) -> None:
+        """Wait until definitions up to this position of our own log are shown; raises `PositionNotReached`."""
+        deadline = time.monotonic() + seconds
+        while (found := await self._learnt.find_one({"_id": LEARNT})) is None or found["position"] < position:
+            if time.monotonic() >= deadline:
+                raise PositionNotReached(f"the view has not applied segmentation:{position} within {seconds:g} s")
+            await asyncio.sleep(POLL_SECONDS)
 
     async def page(self, limit: int, cursor: str | None) -> dict[str, Any]:
         """Segments in use, by key."""
