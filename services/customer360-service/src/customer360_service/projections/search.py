@@ -8,8 +8,8 @@ from crm_shared.contracts.contacts import Identifier
 
 # Index keys stay short; a longer word is found by its beginning.
 WORD_LENGTH = 100
-# A phone number is kept with its country code, and without 1 to 3 leading digits, one of which is without the code.
-LONGEST_COUNTRY_CODE = 3
+# Within a country, numbers are written with a 0 in place of the country's code, which has 1 to 3 digits.
+COUNTRY_CODE_LENGTHS = (1, 2, 3)
 _SEPARATORS = re.compile(r"[\W_]+")
 _NOT_DIGITS = re.compile(r"[^0-9]+")
 
@@ -39,14 +39,20 @@ def digits(text: str) -> str:
 
 
 def search_words(name: str | None, identifiers: Iterable[Identifier]) -> list[str]:
-    """All words that lead to a customer, sorted: those of the name, and every identifier as one word."""
+    """All words that lead to a customer, sorted.
+
+    Those of the name; emails whole; external ids whole and their parts; phone numbers as their digits, and as they
+    are written within their country.
+    """
     found = set(words(name or ""))
     for identifier in identifiers:
         if identifier.value is None:
             continue
         if identifier.type == "phone":
             number = digits(identifier.value)
-            found.update(number[start:] for start in range(LONGEST_COUNTRY_CODE + 1))
+            found.update([number, *(f"0{number[length:]}" for length in COUNTRY_CODE_LENGTHS)])
         else:
             found.add(whole(identifier.value))
+            if identifier.type != "email":
+                found.update(words(identifier.value))
     return sorted(found - {""})

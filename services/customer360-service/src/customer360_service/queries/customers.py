@@ -15,14 +15,16 @@ from crm_shared.errors import InvalidInput, NotFound
 from crm_shared.generations import Generations
 from crm_shared.http.queries import read_cursor, write_cursor
 from customer360_service.projections import CUSTOMERS, NAME, SOURCES
-from customer360_service.projections.search import digits, plain, whole, words
+from customer360_service.projections.search import digits, whole, words
 from customer360_service.projections.times import LONG_AGO, earliest, latest
 from customer360_service.queries.cursors import read_place, write_place
 from customer360_service.queries.numbers import averages
 
 MOST_WORDS = 8
-_PHONE = re.compile(r"\+?[0-9][0-9 ()./-]{2,}")
+# With the country's code, or long enough to be a number within a country: digits that belong together.
+_PHONE = re.compile(r"\+[0-9 ().-]+|0[0-9 ().-]{6,}")
 _IN_LISTS = ("contacts.profile.name", "contacts.identifiers", "contacts.first_at", "interactions", "feedback.last_at")
+_ORDER = [("contacts.first_at", ASCENDING), ("_id", ASCENDING)]
 # Above every character that a word can hold.
 _END = "\U0010ffff"
 
@@ -52,20 +54,21 @@ async def customers(
 
     Raises `InvalidInput` for an identifier or search text that cannot name anybody, and for a foreign cursor.
     """
+    collection = await views.collection(NAME, CUSTOMERS)
     conditions: list[dict[str, Any]] = []
     if wanted.identifier is not None:
         conditions.append(_has_identifier(wanted.identifier))
     if wanted.text is not None:
-        conditions.append(_matches(wanted.text))
+        conditions += _matches(wanted.text)
     if not wanted.identified:
         conditions.append({"contacts.first_at": None})
     elif not conditions:
         conditions.append({"contacts.first_at": {"$gte": LONG_AGO}})
-    if cursor is not None:
-        conditions.append(_after(cursor, wanted.identified))
-    order = [("contacts.first_at", ASCENDING), ("_id", ASCENDING)]
-    collection = await views.collection(NAME, CUSTOMERS)
-    found = await collection.find({"$and": conditions}, _IN_LISTS).sort(order).limit(limit + 1).to_list()
+    found: list[Document] = []
+    for rest in _after(cursor, wanted.identified):
+        query = {"$and": [*conditions, *rest]}
+        left = limit + 1 - len(found)
+        found += await collection.find(query, _IN_LISTS).sort(_ORDER).limit(left).to_list() if left else []
     items = [summary(document) for document in found[:limit]]
     if len(found) <= limit:
         return items, None
@@ -167,13 +170,20 @@ def _text(moment: datetime | None) -> str | None:
     return rfc3339(moment) if moment else None
 
 
-def _after(cursor: str, identified: bool) -> dict[str, Any]:
-    """Who follows in the list; the unidentified have no time to be sorted by."""
+def _after(cursor: str | None, identified: bool) -> list[list[dict[str, Any]]]:
+    """The conditions on what follows a page, one query after the other.
+
+    Those first known at the same moment come on their own: not every store finds two alternatives by an index.
+    The unidentified have no such moment and are sorted by their ids.
+    """
+    if cursor is None:
+        return [[]]
     if not identified:
         (last_id,) = read_cursor(cursor, str)
-        return {"_id": {"$gt": last_id}}
+        return [[{"_id": {"$gt": last_id}}]]
     moment, last_id = read_place(cursor, str)
-    return {"$or": [{"contacts.first_at": {"$gt": moment}}, {"contacts.first_at": moment, "_id": {"$gt": last_id}}]}
+    same = [{"contacts.first_at": moment}, {"_id": {"$gt": last_id}}]
+    return [same, [{"contacts.first_at": {"$gt": moment}}]]
 
 
 def _has_identifier(text: str) -> dict[str, Any]:
@@ -198,30 +208,18 @@ def _has_identifier(text: str) -> dict[str, Any]:
     return {"contacts.search": word, "contacts.identifiers": {"$elemMatch": exactly}}
 
 
-def _matches(text: str) -> dict[str, Any]:
+def _matches(text: str) -> list[dict[str, Any]]:
     """Every word of the text begins a word of the customer's name, or one of the identifiers."""
     parts = text.split()
     if len(parts) > MOST_WORDS:
         raise InvalidInput.at("?q", "too_many_words", f"search for {MOST_WORDS} words at most")
-    conditions = [condition for part in parts if (condition := _matches_part(part)) is not None]
-    if not conditions:
-        raise InvalidInput.at("?q", "nothing_to_search", "a search needs a letter or a digit")
-    found: dict[str, Any] = {"$and": conditions}
     if _PHONE.fullmatch(text.strip()):
-        # Within a country, numbers are often written with a leading 0 in place of the country's code.
-        number = digits(text)
-        return {"$or": [found, *(_begins(one) for one in sorted({number, number.lstrip("0")} - {""}))]}
-    return found
-
-
-def _matches_part(part: str) -> dict[str, Any] | None:
-    pieces = words(part)
-    if not pieces:
-        return None
-    names = [_begins(one) for one in pieces]
-    if plain(part) == pieces[0]:
-        return names[0]
-    return {"$or": [_begins(whole(part)), {"$and": names}]}
+        parts = [digits(text)]
+    wanted = [word for part in parts for word in ([whole(part)] if "@" in part else words(part))]
+    if not any(wanted):
+        raise InvalidInput.at("?q", "nothing_to_search", "a search needs a letter or a digit")
+    # The longest is likely to be the rarest, and the first leads through the index.
+    return [_begins(word) for word in sorted(filter(None, wanted), key=len, reverse=True)]
 
 
 def _begins(word: str) -> dict[str, Any]:

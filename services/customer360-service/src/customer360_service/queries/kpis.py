@@ -112,10 +112,15 @@ async def _identified(views: Generations, end: datetime | None) -> int:
 
 
 async def _unidentified(views: Generations, end: datetime | None) -> int:
-    query: dict[str, Any] = {"contacts.first_at": None}
-    if end is not None:
-        query["$or"] = [{f"{source}.first_at": {"$lt": end}} for source in SOURCES if source != "contacts"]
-    return await (await views.collection(NAME, CUSTOMERS)).count_documents(query)
+    collection = await views.collection(NAME, CUSTOMERS)
+    unidentified = {"contacts.first_at": None}
+    if end is None:
+        return await collection.count_documents(unidentified)
+    # In two steps, because not every store finds alternatives by an index.
+    seen = {"$or": [{f"{source}.first_at": {"$lt": end}} for source in SOURCES]}
+    pipeline = [{"$match": unidentified}, {"$match": seen}, {"$count": "customers"}]
+    counted = await (await collection.aggregate(pipeline)).to_list()
+    return int(counted[0]["customers"]) if counted else 0
 
 
 def _bounds(period: Period) -> dict[str, datetime]:

@@ -10,9 +10,11 @@ from crm_shared.contracts.envelope import rfc3339
 from crm_shared.documents import Document
 from crm_shared.errors import NotFound
 from crm_shared.generations import Generations
-from customer360_service.projections import NAME, TIMELINE
+from customer360_service.projections import NAME, SOURCES, TIMELINE
 from customer360_service.queries.cursors import read_place, write_place
 from customer360_service.queries.sentences import sentence
+
+_ORDER = [("occurred_at", DESCENDING), ("position", DESCENDING), ("source", DESCENDING)]
 
 
 async def timeline(
@@ -23,17 +25,19 @@ async def timeline(
     At the same millisecond, events of one source stand in the reverse order of its log. Raises `NotFound` for a
     customer of whom no source has said anything.
     """
-    query: dict[str, Any] = {"customer_id": str(customer_id)}
-    if cursor is not None:
-        moment, position, source = read_place(cursor, int, str)
-        query["$or"] = [
-            {"occurred_at": {"$lt": moment}},
-            {"occurred_at": moment, "position": {"$lt": position}},
-            {"occurred_at": moment, "position": position, "source": {"$lt": source}},
-        ]
-    order = [("occurred_at", DESCENDING), ("position", DESCENDING), ("source", DESCENDING)]
     rows = await views.collection(NAME, TIMELINE)
-    found = await rows.find(query).sort(order).limit(limit + 1).to_list()
+    query: dict[str, Any] = {"customer_id": str(customer_id)}
+    found: list[Document] = []
+    if cursor is not None:
+        # What is left of the page before's last moment comes first, on its own: not every store finds two
+        # alternatives by an index. Positions are unique within a source only.
+        moment, position, source = read_place(cursor, int, str)
+        same_moment = {**query, "occurred_at": moment, "position": {"$lte": position}}
+        left = await rows.find(same_moment).sort(_ORDER).limit(limit + 1 + len(SOURCES)).to_list()
+        found = [one for one in left if (one["position"], one["source"]) < (position, source)]
+        query["occurred_at"] = {"$lt": moment}
+    if len(found) <= limit:
+        found += await rows.find(query).sort(_ORDER).limit(limit + 1 - len(found)).to_list()
     if not found and cursor is None:
         raise NotFound(f"nothing is known of a customer {customer_id}")
     items = [view(one) for one in found[:limit]]
