@@ -118,7 +118,7 @@ async def _unidentified(views: Generations, end: datetime | None) -> int:
         return await collection.count_documents(unidentified)
     # In two steps, because not every store finds alternatives by an index.
     seen = {"$or": [{f"{source}.first_at": {"$lt": end}} for source in SOURCES]}
-    pipeline = [{"$match": unidentified}, {"$match": seen}, {"$count": "customers"}]
+    pipeline: list[dict[str, Any]] = [{"$match": unidentified}, {"$match": seen}, {"$count": "customers"}]
     counted = await (await collection.aggregate(pipeline)).to_list()
     return int(counted[0]["customers"]) if counted else 0
 
