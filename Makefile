@@ -4,6 +4,8 @@
 PYTHON ?= python3
 # More arguments for pytest, for a benchmark or for the command crm: make test ARGS="-k parking"
 ARGS ?=
+# The benchmarks to run; all without it.
+ONLY ?=
 
 # What `make test-kafka` starts: apache (the broker's published jars; needs Java 17 and Maven) or testcontainers (Docker)
 KAFKA ?= apache
@@ -64,8 +66,8 @@ deployment: $(INSTALLED) ## Check docker-compose.yml and the Dockerfiles
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	$(BIN)/hadolint --failure-threshold style $(DOCKERFILES)
 
-bench: $(INSTALLED) ## Run the benchmarks
-	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file $(ARGS) || exit 1; done
+bench: $(INSTALLED) ## Measure speed against the limits of the stores: make bench ONLY=relay ARGS=--json
+	@$(BIN)/python -m benchmarks $(ONLY) $(ARGS)
 
 lock: ## Resolve the requirements anew, for every supported Python and system
 	$(BIN)/pip install --require-hashes --only-binary :all: -r requirements/uv.txt
