@@ -11,7 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from crm_shared.documents import Document
 from crm_shared.generations import Generations
 from crm_shared.settings import Settings
-from feedback_service import queries
+from feedback_service import projections, queries
 
 RESPONSES = 5_000
 SURVEY: dict[str, Any] = {
@@ -54,7 +54,7 @@ def response(number: int) -> Document:
 
 async def test_the_results_of_thousands_of_responses_are_exact(database: AsyncDatabase[Document]) -> None:
     documents = [response(number) for number in range(RESPONSES)]
-    await database[queries.RESPONSES].insert_many(documents)
+    await database[projections.RESPONSES].insert_many(documents)
 
     results = await queries.results(Generations(database), SURVEY)
 

@@ -16,7 +16,7 @@ from crm_shared.http.problems import documented
 from crm_shared.http.queries import AfterDep, Cursor, Limit, Page, read_cursor, write_cursor
 from crm_shared.idempotency import Answer
 from crm_shared.writer import Unit
-from feedback_service import domain, queries
+from feedback_service import domain, projections, queries
 
 router = api_router()
 
@@ -215,7 +215,7 @@ async def answer_survey(request: Request, key: SurveyKey, body: AnswersIn, call:
 async def list_surveys(request: Request, after: AfterDep, limit: Limit = 50, cursor: Cursor = None) -> Page[SurveyOut]:
     runtime = request.app.state.runtime
     last = read_cursor(cursor, str)[0] if cursor is not None else ""
-    await runtime.progress(queries.SURVEYS_VIEW).wait_for(after)
+    await runtime.progress(projections.SURVEYS_VIEW).wait_for(after)
     found = await queries.surveys(runtime.views, after=last, limit=limit + 1)
     items = [_survey_out(one) for one in found[:limit]]
     return Page(items=items, next_cursor=write_cursor(items[-1].key) if len(found) > limit else None)
@@ -241,13 +241,13 @@ async def get_survey(request: Request, key: SurveyKey, after: AfterDep) -> Surve
 async def get_results(request: Request, key: SurveyKey, after: AfterDep) -> ResultsOut:
     survey = await _survey(request, key, after)
     runtime = request.app.state.runtime
-    await runtime.progress(queries.RESPONSES_VIEW).wait_for(after)
+    await runtime.progress(projections.RESPONSES_VIEW).wait_for(after)
     return ResultsOut.model_validate(await queries.results(runtime.views, survey))
 
 
 async def _survey(request: Request, key: str, after: Mapping[str, int]) -> Mapping[str, Any]:
     runtime = request.app.state.runtime
-    await runtime.progress(queries.SURVEYS_VIEW).wait_for(after)
+    await runtime.progress(projections.SURVEYS_VIEW).wait_for(after)
     survey = await queries.survey(runtime.views, key)
     if survey is None:
         raise NotFound(f"there is no survey {key}")

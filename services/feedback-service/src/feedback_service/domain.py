@@ -9,9 +9,8 @@ from uuid import UUID, uuid4
 
 from crm_shared.domain import Aggregate, derived_id
 from crm_shared.errors import Conflict, FieldError, InvalidInput
+from feedback_service.scores import SCALES
 
-SCALES: Mapping[str, tuple[int, int]] = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7), "rating": (1, 5)}
-"""The kinds of question that are answered with an integer: its least and its greatest value."""
 FEWEST_CHOICES, MOST_CHOICES = 2, 50
 LONGEST_TEXT = 2_000
 

@@ -10,7 +10,14 @@ from crm_shared.contracts.envelope import PublicEvent
 from crm_shared.contracts.registry import event_type_of, events_topic
 from crm_shared.documents import Document
 from crm_shared.projection import DocumentProjection
-from feedback_service.queries import RESPONSES, RESPONSES_VIEW, SURVEYS, SURVEYS_VIEW
+
+SURVEYS = "surveys"
+"""The collection with one document per survey."""
+RESPONSES = "responses"
+"""The collection with one document per response."""
+SURVEYS_VIEW = "feedback-service.surveys"
+RESPONSES_VIEW = "feedback-service.responses"
+"""The permanent names of the projections that fill them."""
 
 _SURVEY_FIELDS = ("survey_id", "key", "title", "version", "questions")
 _RESPONSE_FIELDS = ("survey_id", "survey_key", "survey_version", "customer_id", "answers")

@@ -5,7 +5,8 @@ from typing import Any
 
 from crm_shared.contracts import feedback as public
 from crm_shared.relay import Publication
-from feedback_service.domain import SCALES, Response, Survey
+from feedback_service.domain import Response, Survey
+from feedback_service.scores import SCALES
 
 
 def publish(event: Any) -> Publication | None:

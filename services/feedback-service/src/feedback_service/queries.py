@@ -10,15 +10,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from crm_shared.documents import Document
 from crm_shared.generations import Generations
 from feedback_service import scores
-from feedback_service.domain import SCALES
-
-SURVEYS = "surveys"
-"""The collection with one document per survey."""
-RESPONSES = "responses"
-"""The collection with one document per response."""
-SURVEYS_VIEW = "feedback-service.surveys"
-RESPONSES_VIEW = "feedback-service.responses"
-"""The permanent names of the projections that fill them."""
+from feedback_service.projections import RESPONSES, RESPONSES_VIEW, SURVEYS, SURVEYS_VIEW
 
 
 async def survey(views: Generations, key: str) -> Document | None:
@@ -56,8 +48,8 @@ async def results(views: Generations, survey: Mapping[str, Any]) -> Document:
 def question_results(question: Mapping[str, Any], counts: Mapping[Any, int]) -> dict[str, Any]:
     """The results of one question, from how often each value was answered (text counts under None)."""
     kind = question["kind"]
-    if kind in SCALES:
-        least, greatest = SCALES[kind]
+    if kind in scores.SCALES:
+        least, greatest = scores.SCALES[kind]
         offered: list[Any] = list(range(least, greatest + 1))
     else:
         offered = question["choices"]

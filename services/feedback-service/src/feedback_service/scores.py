@@ -1,9 +1,11 @@
-"""The formulas that turn answers into scores, each with its source."""
+"""The scales that questions are answered on, and the formulas that turn answers into scores, each with its source."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
+SCALES: Mapping[str, tuple[int, int]] = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7), "rating": (1, 5)}
+"""The kinds of question that are answered with an integer: its least and its greatest value."""
 Counts = Mapping[int, int]
 """How often each value of a scale was given."""
 
