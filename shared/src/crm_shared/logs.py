@@ -20,10 +20,13 @@ def configure(service: str, *, level: str, style: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         name_service,
     ]
+    # Plain tracebacks: others print local variables, and with them personal data.
     renderer: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if style == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(

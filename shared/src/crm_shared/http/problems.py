@@ -135,7 +135,7 @@ def of_error(error: RelataError, instance: str) -> Response:
 def from_validation(errors: Sequence[Any]) -> InvalidInput:
     """Pydantic's findings as field errors."""
     fields = [FieldError(_pointer(one["loc"]), str(one["type"]), _message(one)) for one in errors]
-    named = ", ".join(one.field for one in fields[:3]) + (", ..." if len(fields) > 3 else "")
+    named = ", ".join(one.field or "the whole body" for one in fields[:3]) + (", ..." if len(fields) > 3 else "")
     return InvalidInput(f"{len(fields)} field(s) are not valid: {named}", errors=fields)
 
 
