@@ -1,20 +1,30 @@
 """The event store: `eventsourcing`'s application and PostgreSQL recorder, with a lock that keeps the log in order."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, ClassVar, cast
+from functools import wraps
+from typing import Any, ClassVar, ParamSpec, TypeVar, cast
 from uuid import UUID
 
 import orjson
 from eventsourcing.application import Application
 from eventsourcing.persistence import InterfaceError, OperationalError, StoredEvent, Transcoder
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
-from eventsourcing.utils import retry
 from psycopg.rows import tuple_row
 from psycopg.sql import SQL, Identifier
 from psycopg.types.numeric import Int8
+
+from crm_shared.settings import POSTGRES_LIVENESS
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# After this long a caller is told that the store cannot be reached; a store that only restarts is back by then.
+PATIENCE_SECONDS = 3.0
+PAUSE_SECONDS = 0.2
 
 _TAGGED: dict[str, Callable[[str], Any]] = {
     "datetime": datetime.fromisoformat,
@@ -48,15 +58,18 @@ def _tag(value: Any) -> Any:
 
 
 def _restore(value: Any) -> Any:
-    if type(value) is dict:
-        if len(value) == 2 and "$" in value:
-            return _TAGGED[value["$"]](value["v"])
-        for key, item in value.items():
-            kind = type(item)
-            if kind is dict or kind is list:
-                value[key] = _restore(item)
-    elif type(value) is list:
+    if type(value) is list:
         return [_restore(item) for item in value]
+    if type(value) is not dict:
+        return value
+    if len(value) == 2 and "$" in value:
+        return _TAGGED[value["$"]](value["v"])
+    for key, item in value.items():
+        kind = type(item)
+        if kind is dict and len(item) == 2 and "$" in item:
+            value[key] = _TAGGED[item["$"]](item["v"])
+        elif kind is dict or kind is list:
+            value[key] = _restore(item)
     return value
 
 
@@ -70,6 +83,11 @@ class OrderedRecorder(PostgresApplicationRecorder):
 
     def __init__(self, datastore: PostgresDatastore, *, events_table_name: str = "stored_events") -> None:
         super().__init__(datastore, events_table_name=events_table_name)
+        # The pool doubles its pauses between attempts for five minutes: a store that is back would not be noticed.
+        # Giving up after a second lets the next command try at once.
+        datastore.pool.reconnect_timeout = 1.0
+        assert isinstance(datastore.pool.kwargs, dict)
+        datastore.pool.kwargs.update(POSTGRES_LIVENESS)
         schema, table = Identifier(datastore.schema), Identifier(self.events_table_name)
         function = Identifier("insert_events")
         self.sql_create_statements[self.create_insert_function_statement_index] = SQL(
@@ -102,7 +120,7 @@ class OrderedRecorder(PostgresApplicationRecorder):
             " WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
         ).format(schema=schema, table=table)
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    @_patiently
     def select_newer(self, versions: Mapping[UUID, int]) -> list["LoggedEvent"]:
         """All events of these streams after the given versions, each stream in order, in one round trip."""
         with self.datastore.get_connection() as connection, connection.cursor() as cursor:
@@ -110,7 +128,7 @@ class OrderedRecorder(PostgresApplicationRecorder):
             cursor.execute(self._select_newer, held, prepare=True)
             return [logged_event(row) for row in cursor.fetchall()]
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    @_patiently
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
         """Store the events in one transaction; their log positions, in order."""
         columns = (

@@ -286,7 +286,7 @@ def create_schema(settings: Settings, service: str) -> None:
     """Create the service's PostgreSQL schema if it is missing; the library creates the tables in it."""
     import psycopg
 
-    with psycopg.connect(**settings.postgres_connection(), autocommit=True, connect_timeout=5) as connection:
+    with psycopg.connect(**settings.postgres_connection(), autocommit=True) as connection:
         name = sql.Identifier(settings.schema_name(service))
         with contextlib.suppress(psycopg.errors.UniqueViolation):
             # Two processes of one service may start at the same moment.
