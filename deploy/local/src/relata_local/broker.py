@@ -66,16 +66,20 @@ class BrokerServer(KafkaBroker):
         """The variables that point a service at this broker, which knows no idempotent producers."""
         return super().environment() | {"KAFKA_ENABLE_IDEMPOTENCE": "false"}
 
+    @property
+    def advertised(self) -> str:
+        """Where it tells clients to find it; a test can put a bad network in between."""
+        return self.address
+
     def launch(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self.cluster_id = str(uuid.uuid4())
-        listener = f"tcp://{HOST}:{self.port}"
         self._spawn(
             [
                 self._program(),
                 "broker",
-                *("--listener-url", listener),
-                *("--advertised-listener-url", listener),
+                *("--listener-url", f"tcp://{self.address}"),
+                *("--advertised-listener-url", f"tcp://{self.advertised}"),
                 *("--storage-engine", "memory://tansu/"),
                 *("--cluster-id", self.cluster_id),
             ],
