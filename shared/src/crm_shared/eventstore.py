@@ -73,6 +73,26 @@ def _restore(value: Any) -> Any:
     return value
 
 
+def _patiently(method: Callable[P, R]) -> Callable[P, R]:
+    """Try again for a bounded time while the store cannot be reached.
+
+    The library tries ten times, and each time waits for the pool: most of a minute while nothing answers.
+    """
+
+    @wraps(method)
+    def tried(*args: P.args, **kwargs: P.kwargs) -> R:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return method(*args, **kwargs)
+            except (InterfaceError, OperationalError):
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(PAUSE_SECONDS)
+
+    return tried
+
+
 class OrderedRecorder(PostgresApplicationRecorder):
     """The library's recorder with an insert function of our own: it takes the table lock, and binary arrays.
 
