@@ -43,7 +43,7 @@ class Scripted(Api):
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catching_up, "_POLL_SECONDS", 0)
+    monkeypatch.setattr(catching_up, "_LEAST_PAUSE_SECONDS", 0)
     monkeypatch.setattr(catching_up, "STALL_SECONDS", 0.2)
 
 

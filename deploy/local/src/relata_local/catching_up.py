@@ -12,7 +12,9 @@ from relata_local.api_client import Api
 from relata_local.errors import LocalError
 
 STALL_SECONDS = 120.0
-_POLL_SECONDS = 0.5
+# Asking costs the services work that they need for catching up: a tenth of the time is spent on it at most.
+_LEAST_PAUSE_SECONDS = 0.5
+_MOST_PAUSE_SECONDS = 5.0
 # A projection notes its lag about every 2 s, by what it last heard from the broker; right after a start it has heard
 # nothing. Two notes of a projection, this far apart and both made after everything had been published, are certain.
 _CERTAIN_AFTER = timedelta(seconds=1.5)
@@ -47,6 +49,7 @@ def wait_until_applied(api: Api, progress: Progress) -> None:
 
     Raises `LocalError` when nothing has moved for two minutes.
     """
+    asked = time.monotonic()
     status = operations(api)
     if not any(report["events_stored"] for report in status.values()):
         return
@@ -69,8 +72,14 @@ def wait_until_applied(api: Api, progress: Progress) -> None:
             last, moved = behind, time.monotonic()
         if time.monotonic() - moved > STALL_SECONDS:
             raise LocalError(f"the views stopped catching up, {behind} events behind: see `crm status`")
-        time.sleep(_POLL_SECONDS)
+        pause(asked)
+        asked = time.monotonic()
         status = operations(api)
+
+
+def pause(asked: float) -> None:
+    """Sleep before asking again, the longer the more time has passed since it was asked last."""
+    time.sleep(min(_MOST_PAUSE_SECONDS, max(_LEAST_PAUSE_SECONDS, 9 * (time.monotonic() - asked))))
 
 
 def distance(status: Status) -> int:

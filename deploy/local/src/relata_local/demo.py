@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from relata_local.api_client import Api
-from relata_local.catching_up import STALL_SECONDS, wait_until_applied
+from relata_local.catching_up import STALL_SECONDS, pause, wait_until_applied
 from relata_local.cdnow import History, Purchase, Totals, revenue_of
 from relata_local.customer_page import fetch, page
 from relata_local.errors import LocalError
@@ -180,6 +180,7 @@ def _wait_until_evaluated(api: Api, progress: Progress, versions: Mapping[str, i
     task = progress.add_task("Segments evaluated", total=None)
     last, moved = -1, time.monotonic()
     while True:
+        asked = time.monotonic()
         listed = api.get("segmentation", "/v1/segments", {"limit": 500})["items"]
         segments = [segment for segment in listed if segment["version"] == versions.get(segment["key"])]
         done = sum(segment["evaluated"]["done"] for segment in segments)
@@ -192,4 +193,4 @@ def _wait_until_evaluated(api: Api, progress: Progress, versions: Mapping[str, i
             last, moved = done, time.monotonic()
         elif time.monotonic() - moved > STALL_SECONDS:
             raise LocalError(f"segments stopped being evaluated at {done} of {total}: see `crm status`")
-        time.sleep(0.5)
+        pause(asked)

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from relata_local.errors import StartCancelled, StartFailed
+from relata_local.ports import is_free
 
 LOG_BYTES_KEPT = 10_000_000
 POLL_SECONDS = 0.05
@@ -186,6 +187,10 @@ def end_leftovers(servers: Sequence[ManagedServer]) -> None:
                 kill_tree(process)
                 break
             time.sleep(POLL_SECONDS)
+    # A process that waits to be reaped may have threads that have not ended yet, and these keep its port.
+    deadline = time.monotonic() + 5
+    while not all(is_free(server.port) for server, _ in found) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
 
 
 def is_alive(process: psutil.Process) -> bool:
