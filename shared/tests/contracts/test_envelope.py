@@ -133,7 +133,8 @@ def test_any_text_number_and_time_survive_the_way_there_and_back(
     # then nothing is lost
     assert CustomerIdentified.model_validate(event.data) == data
     assert (event.sequence, event.stream_version, event.actor) == (position, version, actor)
-    assert event.occurred_at == occurred_at
+    # in UTC, because Python never finds an hour that a zone repeats equal to a time of another zone
+    assert event.occurred_at == occurred_at.astimezone(UTC)
 
 
 @given(pair=st.tuples(st.integers(0, 2**63 - 1), st.integers(0, 2**63 - 1)))

@@ -11,7 +11,7 @@ from uuid import UUID
 import orjson
 
 from crm_shared.contracts.registry import EventData, PublicEventType, event_type_of
-from crm_shared.domain import derived_id
+from crm_shared.domain import derived_id_text
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -37,6 +37,7 @@ MAX_RECORD_BYTES = 64 * 1024
 SEQUENCE_DIGITS = 20
 _LAST_POSITION = f"{2**63 - 1:0{SEQUENCE_DIGITS}}"
 _REQUIRED = frozenset(HEADER_NAMES)
+_NAMES_BYTES = sum(map(len, HEADER_NAMES))
 _TYPE = re.compile(r"crm\.([a-z0-9]+)\.([A-Za-z0-9]+)\.v([0-9]{1,9})")
 
 
@@ -100,9 +101,11 @@ class PublicEvent:
 
 def rfc3339(moment: datetime) -> str:
     """The moment in UTC, for example `1997-01-18T00:00:00Z`; raises ValueError without a zone."""
-    if moment.tzinfo is None:
-        raise ValueError("a time needs a zone")
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if moment.tzinfo is not UTC:
+        if moment.tzinfo is None:
+            raise ValueError("a time needs a zone")
+        moment = moment.astimezone(UTC)
+    return moment.isoformat()[: -len("+00:00")] + "Z"
 
 
 @lru_cache(maxsize=256)
@@ -127,10 +130,10 @@ def encode(fact: StoredFact, position: int, key: str, data: EventData) -> Record
     value = data.model_dump_json().encode()
     stream_id = str(fact.originator_id)
     kind = ("state",) if event_type.state else ()
-    event_id = derived_id(event_type.service, stream_id, str(fact.originator_version), *kind)
+    event_id = derived_id_text(event_type.service, stream_id, str(fact.originator_version), *kind)
     headers = [
         *_fixed_headers(event_type),
-        ("ce_id", str(event_id).encode()),
+        ("ce_id", event_id.encode()),
         ("ce_subject", key_bytes),
         ("ce_time", rfc3339(fact.occurred_at).encode()),
         ("ce_recordedtime", rfc3339(fact.timestamp).encode()),
@@ -142,7 +145,7 @@ def encode(fact: StoredFact, position: int, key: str, data: EventData) -> Record
         ("ce_actor", context["actor"].encode()),
         ("traceparent", context["traceparent"].encode()),
     ]
-    size = len(value) + len(key_bytes) + sum(len(name) + len(text) for name, text in headers)
+    size = len(value) + len(key_bytes) + _NAMES_BYTES + sum([len(text) for _, text in headers])
     if size > MAX_RECORD_BYTES:
         raise EnvelopeError(f"the event would be {size} bytes; the contract allows {MAX_RECORD_BYTES}")
     return Record(event_type.topic, key_bytes, value, headers)
