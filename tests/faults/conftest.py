@@ -1,6 +1,6 @@
 """Faults: run by their path, `pytest tests/faults`, and never along with the other tests."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ from tests.faults.fleet import Fleet
 
 HERE = Path(__file__).parent
 TIMEOUT_SECONDS = 600
+_tallies: list[str] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +30,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item], config: pytest.Confi
 def count(pytestconfig: pytest.Config) -> int:
     """How many times as many faults as continuous integration runs."""
     return int(pytestconfig.getoption("--count"))
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """`tally(kills=12, commands=900)`: what the run says at its end that this test has done."""
+
+    def note(**counts: int) -> None:
+        _tallies.append(f"{request.node.name}: " + ", ".join(f"{value:,} {name}" for name, value in counts.items()))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in _tallies:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """The fleet: the embedded servers and the services, with one service's roles as processes of their own."""
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,7 +9,7 @@ from crm_shared.crash_points import VARIABLE, Point
 from crm_shared.settings import Settings
 from relata_local.broker import BrokerServer, KafkaBroker
 from relata_local.ports import free_port
-from relata_local.processes import POLL_SECONDS, start_all, stop_all
+from relata_local.processes import start_all, stop_all
 from relata_local.servers import EmbeddedServers
 from relata_local.services import SERVICES, ServiceProcess
 
@@ -85,7 +84,8 @@ class Fleet:
         if wait:
             start_all(missing)
         else:
-            launch(missing)
+            for one in missing:
+                one.launch()
 
     def __enter__(self) -> Self:
         self.servers.start(beside=self.processes)
@@ -104,17 +104,3 @@ class Fleet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-def launch(processes: Iterable[Process]) -> None:
-    """Start processes and do not wait for them."""
-    for one in processes:
-        one.launch()
-
-
-def wait_dead(processes: Sequence[Process], seconds: float) -> list[Process]:
-    """Wait until all have died; those that have not in time."""
-    deadline = time.monotonic() + seconds
-    while (alive := [one for one in processes if one.running]) and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
-    return alive

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import httpx
 
-WORKERS = 4
+WORKERS = 6
 PAUSE_SECONDS = 0.05
 RETRY_SECONDS = 0.3
 REQUEST_SECONDS = 10.0

@@ -2,17 +2,20 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Callable
 from typing import get_args
 
-from tests.faults.fleet import Fleet, Process, launch, wait_dead
+from tests.faults.fleet import Fleet, Process
 from tests.faults.load import Load
-from tests.faults.oracle import settled
+from tests.faults.oracle import Oracle, settled
 
 from crm_shared.crash_points import Point
 
+Tally = Callable[..., None]
+
 KILLS = 12
-DEATH_SECONDS = 120.0
+DEATH_SECONDS = 240.0
 REACHED_BY: dict[Point, str] = {
     "after_store": "api",
     "after_send": "relay",
@@ -23,7 +26,7 @@ REACHED_BY: dict[Point, str] = {
 }
 
 
-async def prove(fleet: Fleet, load: Load) -> None:
+async def prove(fleet: Fleet, load: Load) -> Oracle:
     """Everything that was acknowledged is stored, sent and seen."""
     fleet.start_missing()
     await load.repeat(20)
@@ -31,9 +34,10 @@ async def prove(fleet: Fleet, load: Load) -> None:
     oracle = await settled(fleet.settings)
     assert not oracle.answer_differences(load.accepted)
     assert not await oracle.topic_differences()
+    return oracle
 
 
-async def test_processes_killed_at_random_moments_lose_nothing(fleet: Fleet, count: int) -> None:
+async def test_processes_killed_at_random_moments_lose_nothing(fleet: Fleet, count: int, tally: Tally) -> None:
     chance = random.Random(1)
 
     async with Load(fleet.url, seed=1) as load:
@@ -47,21 +51,33 @@ async def test_processes_killed_at_random_moments_lose_nothing(fleet: Fleet, cou
         await load.progress(50)
 
     assert len(load.accepted) >= 100
-    await prove(fleet, load)
+    oracle = await prove(fleet, load)
+    tally(kills=KILLS * count, commands=len(load.accepted), retries=load.retries, events=oracle.public_events)
 
 
-async def test_processes_that_die_at_each_crash_point_lose_nothing(fleet: Fleet, count: int) -> None:
-    # Each process visits its points in turn; all of them do so at the same time.
-    visits = {one: points_of(one) * count for one in fleet.processes}
-    assert {point for points in visits.values() for point in points} == {*get_args(Point)}
+async def test_processes_that_die_at_each_crash_point_lose_nothing(fleet: Fleet, count: int, tally: Tally) -> None:
+    # each process starts anew whenever it has died, to die at its next point
+    left = {one: points_of(one) * count for one in fleet.processes}
+    assert {point for points in left.values() for point in points} == {*get_args(Point)}
+    died = 0
 
     async with Load(fleet.url, seed=2) as load:
-        for turn in range(max(len(points) for points in visits.values())):
-            dying = [one for one, points in visits.items() if turn < len(points)]
-            await asyncio.to_thread(die_at, dying, [visits[one][turn] for one in dying], 1 + turn % 2)
-            await asyncio.to_thread(fleet.start_missing)
+        await load.progress(20)
+        for process, points in left.items():
+            process.kill()
+            start_to_die(process, points)
+        deadline = time.monotonic() + DEATH_SECONDS * count
+        while any(process.dies_at for process in left) and time.monotonic() < deadline:
+            for process, points in left.items():
+                if not process.running:
+                    died += process.dies_at is not None
+                    start_to_die(process, points)
+            await asyncio.sleep(0.1)
+        alive = [(one.name, one.dies_at) for one in left if one.dies_at]
 
-    await prove(fleet, load)
+    assert not alive, "these did not get to their crash points"
+    oracle = await prove(fleet, load)
+    tally(deaths=died, commands=len(load.accepted), retries=load.retries, events=oracle.public_events)
 
 
 def points_of(process: Process) -> list[Point]:
@@ -70,11 +86,8 @@ def points_of(process: Process) -> list[Point]:
     return [point for point, role in REACHED_BY.items() if process.has_role(role) and point not in without]
 
 
-def die_at(processes: Sequence[Process], points: Sequence[Point], times: int) -> None:
-    """Start processes anew to die at these points, and wait until they have."""
-    for process, point in zip(processes, points, strict=True):
-        process.kill()
-        process.dies_at, process.times = point, times
-    launch(processes)
-    alive = wait_dead(processes, DEATH_SECONDS)
-    assert not alive, f"did not get to their crash points: {[(one.name, one.dies_at) for one in alive]}"
+def start_to_die(process: Process, points: list[Point]) -> None:
+    """Start a process that dies at the first of these points, or, when there is none, lives."""
+    process.dies_at = points.pop(0) if points else None
+    process.times = 1 + len(points) % 2
+    process.launch()
