@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 
 from contacts_service.main import DEFINITION as CONTACTS
 from crm_shared.contracts.envelope import HEADER_NAMES, decode
@@ -128,7 +129,7 @@ async def test_a_wiped_broker_gets_the_same_history_again_byte_for_byte(
     async def published_again() -> bool:
         try:
             return len(await read_topic(settings_for("contacts"), EVENTS)) >= 51
-        except Exception:
+        except KafkaError:
             return False
 
     await eventually(published_again)

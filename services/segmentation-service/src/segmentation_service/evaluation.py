@@ -72,7 +72,7 @@ class Evaluated(Customers):
             except (PyMongoError, StoreUnavailable, OSError) as error:
                 log.warning("the evaluation will try again: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
-            except Exception:
+            except Exception:  # the next round starts from what is stored
                 log.exception("the evaluation stumbled; it will try again")
                 await asyncio.sleep(RETRY_SECONDS)
 
