@@ -5,11 +5,12 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import psycopg
 import uvicorn
 from fastapi import APIRouter
 from psycopg import AsyncConnection, sql
@@ -20,6 +21,7 @@ from crm_shared import logs
 from crm_shared.consumer import Consumer
 from crm_shared.contracts.registry import service_of
 from crm_shared.documents import Document
+from crm_shared.domain import derived_id
 from crm_shared.errors import RelataError, StoreUnavailable
 from crm_shared.eventstore import EventSourcedApplication
 from crm_shared.generations import Generations
@@ -275,8 +277,10 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 def _open_application(definition: Definition, settings: Settings) -> EventSourcedApplication:
     assert definition.application is not None
     try:
-        create_schema(settings, definition.service)
-        return definition.application(settings.eventsourcing_env(definition.service))
+        # Processes of one service that start together would all create what is missing, and all but one fail.
+        with _alone(settings, definition.service):
+            create_schema(settings, definition.service)
+            return definition.application(settings.eventsourcing_env(definition.service))
     except Exception as error:
         address = f"{settings.postgres_host}:{settings.postgres_port}/{settings.postgres_dbname}"
         raise StoreUnavailable(f"cannot open the event store at {address}: {error}") from error
@@ -284,13 +288,18 @@ def _open_application(definition: Definition, settings: Settings) -> EventSource
 
 def create_schema(settings: Settings, service: str) -> None:
     """Create the service's PostgreSQL schema if it is missing; the library creates the tables in it."""
-    import psycopg
-
     with psycopg.connect(**settings.postgres_connection(), autocommit=True) as connection:
         name = sql.Identifier(settings.schema_name(service))
-        with contextlib.suppress(psycopg.errors.UniqueViolation):
-            # Two processes of one service may start at the same moment.
-            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
+
+
+@contextlib.contextmanager
+def _alone(settings: Settings, service: str) -> Iterator[None]:
+    """While no other process of the service is in here; a process that dies is no longer."""
+    with psycopg.connect(**settings.postgres_connection(), autocommit=True) as connection:
+        schema = settings.schema_name(service)
+        connection.execute("SELECT pg_advisory_lock(%s)", (derived_id("tables", schema, service).int >> 65,))
+        yield
 
 
 async def _ping(client: AsyncMongoClient[Document]) -> None:
