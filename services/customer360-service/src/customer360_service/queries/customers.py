@@ -23,8 +23,14 @@ from customer360_service.queries.numbers import averages
 MOST_WORDS = 8
 # With the country's code, or long enough to be a number within a country: digits that belong together.
 _PHONE = re.compile(r"\+[0-9 ().-]+|0[0-9 ().-]{6,}")
-_IN_LISTS = ("contacts.profile.name", "contacts.identifiers", "contacts.first_at", "interactions", "feedback.last_at")
-_ORDER = [("contacts.first_at", ASCENDING), ("_id", ASCENDING)]
+_IN_LISTS = {
+    "contacts.profile.name": 1,
+    "contacts.identifiers": 1,
+    "contacts.first_at": 1,
+    "interactions": 1,
+    "feedback.last_at": 1,
+}
+_ORDER = {"contacts.first_at": ASCENDING, "_id": ASCENDING}
 # Above every character that a word can hold.
 _END = "\U0010ffff"
 
@@ -57,18 +63,17 @@ async def customers(
     collection = await views.collection(NAME, CUSTOMERS)
     conditions: list[dict[str, Any]] = []
     if wanted.identifier is not None:
-        conditions.append(_has_identifier(wanted.identifier))
+        conditions += _has_identifier(wanted.identifier)
     if wanted.text is not None:
         conditions += _matches(wanted.text)
-    if not wanted.identified:
-        conditions.append({"contacts.first_at": None})
-    elif not conditions:
-        conditions.append({"contacts.first_at": {"$gte": LONG_AGO}})
     found: list[Document] = []
-    for rest in _after(cursor, wanted.identified):
-        query = {"$and": [*conditions, *rest]}
-        left = limit + 1 - len(found)
-        found += await collection.find(query, _IN_LISTS).sort(_ORDER).limit(left).to_list() if left else []
+    for place in _places(cursor, wanted.identified):
+        if (left := limit + 1 - len(found)) > 0:
+            # A stage of its own for each condition: stores that use an index for the first stage's fields only,
+            # and only if it has all of them, find the first one by it. Others join the stages by themselves.
+            pipeline: list[dict[str, Any]] = [{"$match": one} for one in (*conditions, place)]
+            pipeline += [{"$sort": _ORDER}, {"$limit": left}, {"$project": _IN_LISTS}]
+            found += await (await collection.aggregate(pipeline)).to_list()
     items = [summary(document) for document in found[:limit]]
     if len(found) <= limit:
         return items, None
@@ -170,23 +175,22 @@ def _text(moment: datetime | None) -> str | None:
     return rfc3339(moment) if moment else None
 
 
-def _after(cursor: str | None, identified: bool) -> list[list[dict[str, Any]]]:
-    """The conditions on what follows a page, one query after the other.
+def _places(cursor: str | None, identified: bool) -> list[dict[str, Any]]:
+    """Where a page is looked for, one query after the other.
 
-    Those first known at the same moment come on their own: not every store finds two alternatives by an index.
-    The unidentified have no such moment and are sorted by their ids.
+    Those first known at the same moment as the last of the page before come on their own, because not every store
+    finds two alternatives by an index. The unidentified have no such moment and are sorted by their ids.
     """
-    if cursor is None:
-        return [[]]
     if not identified:
-        (last_id,) = read_cursor(cursor, str)
-        return [[{"_id": {"$gt": last_id}}]]
+        after = {"_id": {"$gt": read_cursor(cursor, str)[0]}} if cursor is not None else {}
+        return [{"contacts.first_at": None, **after}]
+    if cursor is None:
+        return [{"contacts.first_at": {"$gte": LONG_AGO}}]
     moment, last_id = read_place(cursor, str)
-    same = [{"contacts.first_at": moment}, {"_id": {"$gt": last_id}}]
-    return [same, [{"contacts.first_at": {"$gt": moment}}]]
+    return [{"contacts.first_at": moment, "_id": {"$gt": last_id}}, {"contacts.first_at": {"$gt": moment}}]
 
 
-def _has_identifier(text: str) -> dict[str, Any]:
+def _has_identifier(text: str) -> list[dict[str, Any]]:
     """Exactly this identifier; the search index narrows down where to look."""
     kind, _, value = text.partition(":")
     system: str | None = None
@@ -205,7 +209,7 @@ def _has_identifier(text: str) -> dict[str, Any]:
         message = "write email:<address>, phone:<+ and digits> or external:<system>:<value>"
         raise InvalidInput.at("?identifier", "malformed_identifier", message)
     exactly = {"type": kind, "value": value, "system": system}
-    return {"contacts.search": word, "contacts.identifiers": {"$elemMatch": exactly}}
+    return [{"contacts.search": word}, {"contacts.identifiers": {"$elemMatch": exactly}}]
 
 
 def _matches(text: str) -> list[dict[str, Any]]:
@@ -218,14 +222,8 @@ def _matches(text: str) -> list[dict[str, Any]]:
     wanted = [word for part in parts for word in ([whole(part)] if "@" in part else words(part))]
     if not any(wanted):
         raise InvalidInput.at("?q", "nothing_to_search", "a search needs a letter or a digit")
-    # The longest is likely to be the rarest, and the first leads through the index.
-    return [_begins(word) for word in sorted(filter(None, wanted), key=len, reverse=True)]
-
-
-def _begins(word: str) -> dict[str, Any]:
-    """Some search word begins with this one.
-
-    The bounds lead through the index on stores that do not see a range in a regular expression; the expression
-    makes sure that one and the same word fulfils both.
-    """
-    return {"contacts.search": {"$gte": word, "$lt": word + _END, "$regex": f"^{re.escape(word)}"}}
+    # The longest is likely to be the rarest. Its bounds lead through the index on stores that do not see them in a
+    # regular expression, which then makes sure that one and the same word keeps within both.
+    longest, *others = sorted(filter(None, wanted), key=len, reverse=True)
+    bounds = {"contacts.search": {"$gte": longest, "$lt": longest + _END}}
+    return [bounds, *({"contacts.search": {"$regex": f"^{re.escape(word)}"}} for word in (longest, *others))]

@@ -1,12 +1,17 @@
-"""Rounded numbers in answers: always text, never binary fractions."""
+"""Numbers in answers: sums are exact, quotients rounded once, money is text."""
 
 from collections.abc import Mapping
 from decimal import Context, Decimal
 
-# Sums have up to 34 digits; quotients are rounded once, at the end.
+# A customer's sums have up to 34 digits; room for those of all customers, and for quotients before they are rounded.
 _CONTEXT = Context(prec=80)
 _CENT = Decimal("0.01")
 _RATE = Decimal("0.0001")
+
+
+def exact_sum(amount: Decimal, other: Decimal) -> Decimal:
+    """The sum, with every digit."""
+    return _CONTEXT.add(amount, other)
 
 
 def average(total: Decimal, count: int) -> str | None:

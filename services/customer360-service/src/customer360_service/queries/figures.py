@@ -1,0 +1,172 @@
+"""What key figures are made of, gathered in two ways: from all customers' documents, or from a period of the timeline.
+
+For all time the documents hold every sum already, one small document per customer. For a period the events are summed
+by the store. Both give the same numbers.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from crm_shared.documents import Document
+from crm_shared.generations import Generations
+from customer360_service.projections import CUSTOMERS, NAME, SOURCES, TIMELINE
+from customer360_service.projections.nps import NPS_GROUPS
+from customer360_service.projections.timeline import ACTIVITIES, PURCHASE
+from customer360_service.projections.times import LONG_AGO
+from customer360_service.queries.numbers import exact_sum
+
+_IN_FIGURES = (
+    "contacts.first_at",
+    "interactions.purchases",
+    "interactions.last_at",
+    "feedback.last_at",
+    "feedback.nps_counts",
+)
+# Documents are counted between two waits for the store, while other requests wait.
+_COUNTED_AT_ONCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A half-open period [start, end); None is without bound."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(slots=True)
+class Figures:
+    """Counts and exact sums of what customers did. `revenue` and `orders` are per currency."""
+
+    identified: int = 0
+    unidentified: int = 0
+    active: int = 0
+    purchasing: int = 0
+    repeat: int = 0
+    orders: Counter[str] = field(default_factory=Counter)
+    revenue: dict[str, Decimal] = field(default_factory=dict)
+    nps: Counter[str] = field(default_factory=Counter)
+
+    def add_customer(self, purchases: int) -> None:
+        """Count an active customer with so many purchases."""
+        self.active += 1
+        self.purchasing += purchases >= 1
+        self.repeat += purchases >= 2
+
+    def add_sales(self, currency: str, orders: int, revenue: Decimal) -> None:
+        """Count orders and add up their revenue."""
+        self.orders[currency] += orders
+        self.revenue[currency] = exact_sum(self.revenue.get(currency, Decimal(0)), revenue)
+
+
+async def gather(views: Generations, period: Period, currency: str | None) -> Figures:
+    """The figures of the period; with `currency`, purchases in other currencies are left out."""
+    if period == Period():
+        return await _of_all_time(views, currency)
+    return await _of_period(views, period, currency)
+
+
+async def _of_all_time(views: Generations, currency: str | None) -> Figures:
+    figures = Figures()
+    documents = await views.collection(NAME, CUSTOMERS)
+    async for document in documents.find({}, _IN_FIGURES).batch_size(_COUNTED_AT_ONCE):
+        if "contacts" in document:
+            figures.identified += 1
+        else:
+            figures.unidentified += 1
+        interactions = document.get("interactions") or {}
+        feedback = document.get("feedback") or {}
+        by_currency = (interactions.get("purchases") or {}).get("by_currency") or {}
+        sold = {key: one for key, one in by_currency.items() if currency in (None, key)}
+        for key, one in sold.items():
+            figures.add_sales(key, one["count"], Decimal(one["revenue"]))
+        if interactions or feedback:
+            figures.add_customer(sum(one["count"] for one in sold.values()))
+        figures.nps.update(feedback.get("nps_counts") or {})
+    return figures
+
+
+async def _of_period(views: Generations, period: Period, currency: str | None) -> Figures:
+    timeline = await views.collection(NAME, TIMELINE)
+    cursor = await timeline.aggregate(_pipeline(period, currency), allowDiskUse=True)
+    (found,) = await cursor.to_list()
+    figures = Figures(
+        identified=await _identified(views, period.end), unidentified=await _unidentified(views, period.end)
+    )
+    for counted in found["customers"]:
+        figures.active = int(counted["active"])
+        figures.purchasing = int(counted["purchasing"])
+        figures.repeat = int(counted["repeat"])
+    for one in _only(currency, found["currencies"]):
+        figures.add_sales(one["_id"], int(one["purchases"]), one["revenue"].to_decimal())
+    for one in found["currencies"]:
+        figures.nps.update({group: int(one[group]) for group in NPS_GROUPS})
+    return figures
+
+
+def _only(currency: str | None, sums: Iterable[Document]) -> list[Document]:
+    """The sums of purchases: other activities have no currency."""
+    return [one for one in sums if one["_id"] is not None and currency in (None, one["_id"])]
+
+
+def _pipeline(period: Period, currency: str | None) -> list[dict[str, Any]]:
+    """One pass over the period's activities, by customer and currency, and two small ones over what comes of it.
+
+    The bounds are a stage of their own, so that stores find them by their index whatever comes next.
+    """
+    bounds = {"$gte": period.start, "$lt": period.end}
+    within = {operator: moment for operator, moment in bounds.items() if moment is not None}
+    counts = {"$eq": ["$type", PURCHASE]} if currency is None else {"$eq": ["$currency", currency]}
+    return [
+        {"$match": {"occurred_at": within}},
+        {"$match": {"type": {"$in": list(ACTIVITIES)}}},
+        {
+            "$group": {
+                "_id": {"customer": "$customer_id", "currency": "$currency"},
+                "purchases": {"$sum": {"$cond": [counts, 1, 0]}},
+                "revenue": {"$sum": "$amount"},
+                **{group: {"$sum": f"${group}"} for group in NPS_GROUPS},
+            }
+        },
+        {"$facet": {"customers": _by_customer(), "currencies": [_by_currency()]}},
+    ]
+
+
+def _by_customer() -> list[dict[str, Any]]:
+    return [
+        {"$group": {"_id": "$_id.customer", "purchases": {"$sum": "$purchases"}}},
+        {
+            "$group": {
+                "_id": None,
+                "active": {"$sum": 1},
+                "purchasing": {"$sum": {"$cond": [{"$gte": ["$purchases", 1]}, 1, 0]}},
+                "repeat": {"$sum": {"$cond": [{"$gte": ["$purchases", 2]}, 1, 0]}},
+            }
+        },
+    ]
+
+
+def _by_currency() -> dict[str, Any]:
+    sums = ("purchases", "revenue", *NPS_GROUPS)
+    return {"$group": {"_id": "$_id.currency", **{name: {"$sum": f"${name}"} for name in sums}}}
+
+
+async def _identified(views: Generations, end: datetime | None) -> int:
+    known = {"$gte": LONG_AGO} if end is None else {"$gte": LONG_AGO, "$lt": end}
+    return await (await views.collection(NAME, CUSTOMERS)).count_documents({"contacts.first_at": known})
+
+
+async def _unidentified(views: Generations, end: datetime | None) -> int:
+    collection = await views.collection(NAME, CUSTOMERS)
+    unidentified = {"contacts.first_at": None}
+    if end is None:
+        return await collection.count_documents(unidentified)
+    # In two stages, because not every store finds alternatives by an index.
+    seen = {"$or": [{f"{source}.first_at": {"$lt": end}} for source in SOURCES]}
+    pipeline: list[dict[str, Any]] = [{"$match": unidentified}, {"$match": seen}, {"$count": "customers"}]
+    counted = await (await collection.aggregate(pipeline)).to_list()
+    return int(counted[0]["customers"]) if counted else 0
