@@ -10,8 +10,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
-from aiokafka.partitioner import murmur2
 
+from crm_shared.clients import Consumer, Producer
+from crm_shared.partitioning import murmur2
 from crm_shared.settings import Settings
 
 # A producer's batch holds one page's records of one partition; the contract caps one record at 64 KiB.
@@ -49,7 +50,7 @@ class Kafka:
 
     def producer(self) -> AIOKafkaProducer:
         """A producer that counts a record as sent when all in-sync replicas have it."""
-        return AIOKafkaProducer(
+        return Producer(
             **self._connection,
             acks="all",
             enable_idempotence=self._idempotence,
@@ -62,7 +63,7 @@ class Kafka:
 
         The range assignor gives one member the same partition number of every topic.
         """
-        return AIOKafkaConsumer(
+        return Consumer(
             *topics,
             **self._connection,
             group_id=group,
@@ -100,7 +101,7 @@ class Kafka:
 
     def partition_of(self, key: bytes) -> int:
         """The partition that the Java client's default partitioner chooses for a key."""
-        return int((murmur2(key) & 0x7FFFFFFF) % self.partitions)
+        return (murmur2(key) & 0x7FFFFFFF) % self.partitions
 
     async def ensure_topics(self, admin: AIOKafkaAdminClient, topics: Iterable[Topic]) -> None:
         """Create what is missing. Existing topics are left as they are; RuntimeError if their partitions differ."""
