@@ -19,7 +19,7 @@ from crm_shared.contracts.registry import events_topic
 from crm_shared.documents import Document
 from crm_shared.kafka import Kafka
 from crm_shared.projection import Failure
-from crm_shared.relay import send_in_order
+from crm_shared.relay import in_batches, send_in_order
 from crm_shared.settings import Settings
 
 NAME = "consumer"
@@ -107,7 +107,10 @@ async def publish(settings: Settings, sent: Sequence[Record]) -> None:
         by_partition[kafka.partition_of(record.key)].append(record)
     async with producing(settings, topic) as producer:
         await asyncio.gather(
-            *(send_in_order(producer, topic, partition, some) for partition, some in by_partition.items())
+            *(
+                send_in_order(producer, in_batches(producer, topic, partition, some))
+                for partition, some in by_partition.items()
+            )
         )
 
 

@@ -15,7 +15,7 @@ import psycopg
 from aiokafka import TopicPartition
 from bson.codec_options import CodecOptions
 from bson.json_util import CANONICAL_JSON_OPTIONS, dumps
-from psycopg.rows import dict_row
+from psycopg.rows import args_row
 from psycopg.sql import SQL, Identifier
 from pymongo import AsyncMongoClient, MongoClient
 from tests.faults.load import Answered
@@ -24,7 +24,7 @@ from contacts_service.main import DEFINITION as CONTACTS
 from crm_shared.contracts.envelope import PublicEvent, Record, decode, encode
 from crm_shared.contracts.registry import events_topic, state_topic
 from crm_shared.domain import Aggregate
-from crm_shared.eventstore import logged_event
+from crm_shared.eventstore import LoggedEvent
 from crm_shared.generations import COLLECTION as GENERATIONS
 from crm_shared.generations import in_generation
 from crm_shared.idempotency import IdempotencyRecord
@@ -129,8 +129,8 @@ def read_log(definition: Definition, settings: Settings) -> Log:
         query = SQL(
             "SELECT originator_id, originator_version, topic, state, notification_id FROM {} ORDER BY notification_id"
         )
-        with psycopg.connect(**settings.postgres_connection(), row_factory=dict_row) as connection:
-            stored = [logged_event(row) for row in connection.execute(query.format(table))]
+        with psycopg.connect(**settings.postgres_connection(), row_factory=args_row(LoggedEvent)) as connection:
+            stored = connection.execute(query.format(table)).fetchall()
         events = [(application.domain_event(one), one.position) for one in stored]
     finally:
         application.close()

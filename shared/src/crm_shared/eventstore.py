@@ -13,7 +13,7 @@ import orjson
 from eventsourcing.application import Application
 from eventsourcing.persistence import InterfaceError, OperationalError, StoredEvent, Transcoder
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
-from psycopg.rows import tuple_row
+from psycopg.rows import args_row, tuple_row
 from psycopg.sql import SQL, Identifier
 from psycopg.types.numeric import Int8
 
@@ -143,10 +143,14 @@ class OrderedRecorder(PostgresApplicationRecorder):
     @_patiently
     def select_newer(self, versions: Mapping[UUID, int]) -> list["LoggedEvent"]:
         """All events of these streams after the given versions, each stream in order, in one round trip."""
-        with self.datastore.get_connection() as connection, connection.cursor() as cursor:
+        row_factory = args_row(LoggedEvent)
+        with (
+            self.datastore.get_connection() as connection,
+            connection.cursor(row_factory=row_factory, binary=True) as cursor,
+        ):
             held = (list(versions), [Int8(version) for version in versions.values()])
             cursor.execute(self._select_newer, held, prepare=True)
-            return [logged_event(row) for row in cursor.fetchall()]
+            return cursor.fetchall()
 
     @_patiently
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
@@ -174,20 +178,9 @@ class OrderedRecorder(PostgresApplicationRecorder):
 
 @dataclass(frozen=True)
 class LoggedEvent(StoredEvent):
-    """A stored event with its position in the log."""
+    """A stored event with its position in the log; its fields are in the order of the queries' columns."""
 
     position: int
-
-
-def logged_event(row: Mapping[str, Any]) -> LoggedEvent:
-    """A row of the log as a `LoggedEvent`."""
-    return LoggedEvent(
-        originator_id=row["originator_id"],
-        originator_version=row["originator_version"],
-        topic=row["topic"],
-        state=bytes(row["state"]),
-        position=row["notification_id"],
-    )
 
 
 class EventSourcedApplication(Application[UUID]):

@@ -6,21 +6,23 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 from psycopg import AsyncConnection
 from psycopg import Error as PostgresError
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow, args_row, dict_row
 from psycopg.sql import SQL, Identifier
 
 from crm_shared import crash_points, metrics
 from crm_shared.contracts.envelope import Record, encode
 from crm_shared.contracts.registry import EventData, events_topic, state_topic
 from crm_shared.domain import Aggregate, derived_id
-from crm_shared.eventstore import EventSourcedApplication, LoggedEvent, logged_event
+from crm_shared.eventstore import EventSourcedApplication, LoggedEvent
 from crm_shared.kafka import Kafka, Topic, cluster_id
 from crm_shared.tasks import all_or_first_error
 
@@ -150,7 +152,7 @@ class Relay:
             self._moved_to(await positions.load(cluster))
             log.info("the relay publishes to cluster %s from position %d", cluster, self.position)
             async with await self._connect() as reader:
-                page = await self._read(reader)
+                page = await self._next(reader, producer, self.position)
                 looked_at = time.monotonic()
                 while True:
                     # Also while nothing happens: a cluster that was wiped needs its history back without a new event.
@@ -160,14 +162,15 @@ class Relay:
                         looked_at = time.monotonic()
                     if not page:
                         await _notified(lock)
-                        page = await self._read(reader)
+                        page = await self._next(reader, producer, self.position)
                         continue
-                    last = page[-1].position
-                    # The next page is read while this one is on its way.
-                    following, _ = await all_or_first_error(self._read(reader, after=last), self._send(producer, page))
+                    # The next page is read and rendered while this one is on its way.
+                    _, following = await all_or_first_error(
+                        _send(producer, page), self._next(reader, producer, page.last)
+                    )
                     crash_points.reach("before_position")
-                    await positions.save(cluster, last)
-                    self._moved_to(last)
+                    await positions.save(cluster, page.last)
+                    self._moved_to(page.last)
                     page = following
         finally:
             await producer.stop()
@@ -177,54 +180,77 @@ class Relay:
         self.position = position
         metrics.RELAY_POSITION.set(position)
 
-    async def _read(self, reader: AsyncConnection[DictRow], *, after: int | None = None) -> list[LoggedEvent]:
-        position = self.position if after is None else after
-        cursor = await reader.execute(self._log_query, (position, PAGE), prepare=True)
-        return [logged_event(row) for row in await cursor.fetchall()]
+    async def _next(self, reader: AsyncConnection[DictRow], producer: AIOKafkaProducer, after: int) -> "_Page | None":
+        """The page of the log after a position, ready to be sent; None when there is nothing."""
+        async with reader.cursor(row_factory=args_row(LoggedEvent), binary=True) as cursor:
+            await cursor.execute(self._log_query, (after, PAGE), prepare=True)
+            stored = await cursor.fetchall()
+        if not stored:
+            return None
+        events = [(self._application.domain_event(one), one.position) for one in stored]
+        records = [
+            encode(event, position, publication.key, publication.data)
+            for event, position in events
+            if (publication := self._publish(event)) is not None
+        ]
+        states = await asyncio.to_thread(self._states.render, events) if self._states else ()
+        return _Page(stored[-1].position, [self._in_batches(producer, some) for some in (records, states)])
 
-    async def _send(self, producer: AIOKafkaProducer, page: Sequence[LoggedEvent]) -> None:
-        events = [(self._application.domain_event(stored), stored.position) for stored in page]
-        await self._deliver(
-            producer,
-            [
-                encode(event, position, publication.key, publication.data)
-                for event, position in events
-                if (publication := self._publish(event)) is not None
-            ],
-        )
-        if self._states:
-            await self._deliver(producer, await asyncio.to_thread(self._states.render, events))
-
-    async def _deliver(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> None:
+    def _in_batches(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> "list[list[_Batch]]":
         by_partition: dict[tuple[str, int], list[Record]] = defaultdict(list)
         for record in records:
             by_partition[record.topic, self._kafka.partition_of(record.key)].append(record)
-        await all_or_first_error(
-            *(
-                send_in_order(producer, topic, partition, ordered)
-                for (topic, partition), ordered in by_partition.items()
-            )
-        )
+        return [in_batches(producer, topic, partition, some) for (topic, partition), some in by_partition.items()]
 
 
-async def send_in_order(producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[Record]) -> None:
-    """Send records to one partition in as few batches as fit, each acknowledged before the next is sent."""
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Records of one partition that travel together."""
+
+    topic: str
+    partition: int
+    records: int
+    builder: BatchBuilder
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A part of the log, rendered: its last position, and batches per partition, first of events, then of states."""
+
+    last: int
+    parts: list[list[list[_Batch]]]
+
+
+async def _send(producer: AIOKafkaProducer, page: _Page) -> None:
+    for part in page.parts:
+        await all_or_first_error(*(send_in_order(producer, batches) for batches in part))
+
+
+def in_batches(producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[Record]) -> list[_Batch]:
+    """The records of one partition, in as few batches as they fit in."""
+    batches: list[_Batch] = []
     sent = 0
     while sent < len(records):
-        batch = producer.create_batch()
+        builder = producer.create_batch()
         count = 0
-        for record in records[sent:]:
-            appended = batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers)
-            if appended is None:
+        for record in islice(records, sent, None):
+            if builder.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
                 break
             count += 1
         if count == 0:
             raise RuntimeError(f"a record for {topic} does not fit into a batch")
-        batch.close()
-        await (await producer.send_batch(batch, topic, partition=partition))
-        crash_points.reach("after_send")
-        metrics.RELAY_PUBLISHED.labels(topic).inc(count)
+        builder.close()
+        batches.append(_Batch(topic, partition, count, builder))
         sent += count
+    return batches
+
+
+async def send_in_order(producer: AIOKafkaProducer, batches: Sequence[_Batch]) -> None:
+    """Send batches of one partition, each acknowledged before the next is sent."""
+    for batch in batches:
+        await (await producer.send_batch(batch.builder, batch.topic, partition=batch.partition))
+        crash_points.reach("after_send")
+        metrics.RELAY_PUBLISHED.labels(batch.topic).inc(batch.records)
 
 
 async def _notified(lock: AsyncConnection[DictRow]) -> None:
