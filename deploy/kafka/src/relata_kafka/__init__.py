@@ -3,30 +3,31 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from relata_kafka.broker import ApacheKafka
+from relata_kafka.broker import Apache, ApacheKafka
 from relata_kafka.configuration import Security
 from relata_local.broker import BrokerServer, KafkaBroker
 
-__all__ = ["ApacheKafka", "BrokerFactory", "Security", "broker_factory"]
+__all__ = ["Apache", "ApacheKafka", "BrokerFactory", "Security", "apache_kafka", "broker_factory"]
 
 BrokerFactory = Callable[[Path, int], KafkaBroker]
 
 
 def broker_factory(kind: str) -> BrokerFactory:
-    """What makes a broker: `embedded`, `apache` (from its jars) or `testcontainers`.
+    """What makes a broker: `embedded`, or a kind of Apache Kafka."""
+    return BrokerServer if kind == "embedded" else apache_kafka(kind)
+
+
+def apache_kafka(kind: str) -> type[Apache]:
+    """Apache Kafka `apache`, from its jars, or by `testcontainers`.
 
     Raises `LocalError`, in one line, when this machine cannot run it.
     """
-    match kind:
-        case "apache":
-            from relata_kafka import jars
+    if kind == "testcontainers":
+        from relata_kafka import container
 
-            jars.require()
-            return ApacheKafka
-        case "testcontainers":
-            from relata_kafka import container
+        container.require()
+        return container.ContainerKafka
+    from relata_kafka import jars
 
-            container.require()
-            return container.ContainerKafka
-        case _:
-            return BrokerServer
+    jars.require()
+    return ApacheKafka
