@@ -1,0 +1,69 @@
+"""aiokafka's producer and consumer, made to come to an end while no broker answers."""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import ProducerClosed
+
+DELIVERY_SECONDS = 20.0
+COMMIT_SECONDS = 10.0
+STOP_SECONDS = 5.0
+
+
+class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
+    """A producer that gives up, with `TimeoutError`, what no broker takes.
+
+    With idempotence on, aiokafka's own tries for ever, even on a broker that has lost the topic, and `stop` waits for
+    that in a loop without a pause. Here the caller starts over, with what was not acknowledged.
+    """
+
+    async def send_batch(self, batch: Any, topic: str, *, partition: int) -> "asyncio.Future[Any]":
+        """Send a batch; the future is done when it is acknowledged."""
+        sent = await asyncio.wait_for(super().send_batch(batch, topic, partition=partition), DELIVERY_SECONDS)
+        return asyncio.ensure_future(asyncio.wait_for(sent, DELIVERY_SECONDS))
+
+    async def send_and_wait(self, *arguments: Any, **options: Any) -> Any:
+        """Send a record and wait until it is acknowledged."""
+        return await asyncio.wait_for(super().send_and_wait(*arguments, **options), DELIVERY_SECONDS)
+
+    async def stop(self) -> None:
+        """Stop without sending what is left: nobody waits for it any more."""
+        if not self._closed:
+            self._message_accumulator.fail_all(ProducerClosed())
+        await _stop(super().stop(), self.client)
+
+
+class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped
+    """A consumer whose `commit` and `stop` are bounded.
+
+    While no broker answers, aiokafka's own commits for ever, and `stop` raises the cancellation of its own fetch,
+    which looks as if the caller had been cancelled, and leaves connections open.
+    """
+
+    async def commit(self, offsets: Any = None) -> None:
+        """Commit, or raise `TimeoutError`."""
+        await asyncio.wait_for(super().commit(offsets), COMMIT_SECONDS)
+
+    async def stop(self) -> None:
+        """Leave the group and stop."""
+        await _stop(super().stop(), self._client)
+
+
+async def _stop(stopping: Coroutine[Any, Any, None], connections: AIOKafkaClient) -> None:
+    task = asyncio.ensure_future(stopping)
+    try:
+        await asyncio.wait([task], timeout=STOP_SECONDS)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=STOP_SECONDS)
+    finally:
+        task.cancel()
+        if task.done() and not task.cancelled():
+            # What it failed with is that the broker does not answer; whoever stops knows better why.
+            task.exception()
+        with contextlib.suppress(OSError, TimeoutError):
+            await asyncio.wait_for(connections.close(), STOP_SECONDS)
