@@ -264,6 +264,17 @@ def test_unknown_fields_are_ignored_and_a_broken_contract_is_not(happened: Happe
             fold(None, event)
 
 
+def test_what_is_said_of_a_broken_payload_names_the_place_and_not_what_stands_there(happened: Happened) -> None:
+    good = happened(identified(), 1)
+    poison = dataclasses.replace(good, data={**good.data, "profile": {"name": ["Nguyễn Thị Khai"]}})
+
+    with pytest.raises(ValidationError) as raised:
+        fold(None, poison)
+
+    assert "profile.name" in str(raised.value)
+    assert "Khai" not in str(raised.value)
+
+
 def test_a_sum_that_cannot_be_exact_is_refused(happened: Happened) -> None:
     document = folded(happened, bought("9" * 34))
 

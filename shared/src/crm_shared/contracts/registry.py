@@ -12,7 +12,8 @@ SERVICES = ("contacts", "interactions", "segmentation", "feedback")
 class EventData(BaseModel):
     """Base of all payloads. Unknown fields are ignored by readers; personal fields are marked `x-pii`."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    # Errors end up in logs and beside dead letters, and a payload may hold personal data.
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
 
 
 M = TypeVar("M", bound=type[EventData])
