@@ -31,6 +31,8 @@ HEARTBEAT_SECONDS = 2.0
 POISON_ATTEMPTS = 3
 POISON_BACKOFF_SECONDS = 0.05
 STORE_BACKOFF_SECONDS = 0.5
+# So long the store or the broker may be away before the session is given up and made anew.
+FORBEARANCE_SECONDS = 30.0
 
 
 class StartOver(Exception):
@@ -69,6 +71,11 @@ class Consumer:
         """Raise, with the reason, unless it is a member of the group and has been told its partitions."""
         if not self.ready:
             raise RuntimeError(self._trouble or "not yet a member of the consumer group")
+
+    def hinder(self, trouble: str) -> None:
+        """Say that it does not get on, and why."""
+        self.ready = False
+        self._trouble = trouble
 
     async def run(self) -> None:
         """Consume until cancelled."""
@@ -143,7 +150,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._failure: Exception | None = None
         self._progress: dict[int, PartitionProgress] = {}
         self._offsets: dict[TopicPartition, int] = {}
-        self._committed_at = self._beaten_at = time.monotonic()
+        self._committed_at = self._beaten_at = self._well_at = time.monotonic()
         # Held while a batch is applied, so that partitions change hands only between batches.
         self._busy = asyncio.Lock()
         # Another one for each assignment, none from revocation until the new positions are set.
@@ -200,7 +207,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 for partition, batch in batches.items():
                     self._offsets[partition] = batch[-1].offset + 1
                     self._progress_of(partition.partition).offsets[partition.topic] = batch[-1].offset + 1
-                await self._note_progress({record.partition for record in records})
+                await self._note_or_wait({record.partition for record in records})
                 if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
                     await self._commit()
 
@@ -300,6 +307,21 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
     def _progress_of(self, partition: int) -> PartitionProgress:
         return self._progress.setdefault(partition, PartitionProgress(partition, self._cluster))
 
+    async def _note_or_wait(self, touched: set[int]) -> None:
+        """Note progress; what cannot be reached for a moment does not end the membership.
+
+        To form the group again takes longer than most networks need to come back, and what is not noted now is
+        noted later: events are read again and found to be applied.
+        """
+        try:
+            await self._note_progress(touched)
+        except (KafkaError, PyMongoError, OSError, TimeoutError) as error:
+            if time.monotonic() - self._well_at >= FORBEARANCE_SECONDS:
+                raise
+            log.warning("%s waits: %s", self._applier.name, error)
+            self._owner.hinder(str(error))
+            await asyncio.sleep(STORE_BACKOFF_SECONDS)
+
     async def _note_progress(self, touched: set[int]) -> None:
         beat = time.monotonic() - self._beaten_at >= HEARTBEAT_SECONDS
         if beat:
@@ -310,6 +332,8 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 raise StartOver(f"generation {live} of the view is live")
             await self._release()
             touched = set(self._progress)
+            self._well_at = time.monotonic()
+            self._owner.ready = self._tenure is not None
         if not touched:
             return
         lags = dict.fromkeys(touched, 0)
