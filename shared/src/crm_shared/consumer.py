@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -96,8 +96,8 @@ class Consumer:
             except StartOver as change:
                 log.warning("%s starts over: %s", self.applier.name, change)
             except (KafkaError, PyMongoError, StoreUnavailable, OSError, TimeoutError) as error:
-                self._trouble = str(error)
-                log.warning("%s will try again: %s", self.applier.name, error)
+                self._trouble = repr(error)
+                log.warning("%s will try again: %r", self.applier.name, error)
                 await asyncio.sleep(STORE_BACKOFF_SECONDS)
             except Exception as error:
                 self._trouble = str(error)
@@ -111,7 +111,10 @@ class Consumer:
         admin = self._kafka.admin()
         producer = self._kafka.producer()
         consumer = self._kafka.consumer(group=self.applier.name)
-        try:
+        async with contextlib.AsyncExitStack() as stack:
+            # Each is stopped whatever becomes of the others, and should we be cancelled while one of them stops.
+            for stop in (admin.close, producer.stop, consumer.stop):
+                stack.push_async_callback(stop)
             await self._kafka.start(admin)
             topics = [Topic(name) for name in (*self.applier.topics, self.parking.topic)]
             await self._kafka.ensure_topics(admin, topics)
@@ -120,10 +123,6 @@ class Consumer:
             session = _Session(self, consumer, producer, admin, await cluster_id(admin))
             consumer.subscribe(topics=list(self.applier.topics), listener=session)
             yield session
-        finally:
-            await consumer.stop()
-            await producer.stop()
-            await admin.close()
 
 
 class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is untyped
@@ -207,9 +206,9 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 for partition, batch in batches.items():
                     self._offsets[partition] = batch[-1].offset + 1
                     self._progress_of(partition.partition).offsets[partition.topic] = batch[-1].offset + 1
-                await self._note_or_wait({record.partition for record in records})
+                await self._bear(self._note_progress({record.partition for record in records}))
                 if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
-                    await self._commit()
+                    await self._bear(self._commit())
 
     async def _apply_until_stored(self, records: Sequence[ConsumerRecord]) -> None:
         """Apply a batch, however long its stores take to come back."""
@@ -307,19 +306,19 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
     def _progress_of(self, partition: int) -> PartitionProgress:
         return self._progress.setdefault(partition, PartitionProgress(partition, self._cluster))
 
-    async def _note_or_wait(self, touched: set[int]) -> None:
-        """Note progress; what cannot be reached for a moment does not end the membership.
+    async def _bear(self, work: Awaitable[None]) -> None:
+        """Do what can as well be done later: that it fails for a moment does not end the membership.
 
-        To form the group again takes longer than most networks need to come back, and what is not noted now is
-        noted later: events are read again and found to be applied.
+        To form the group again takes longer than most networks need to come back, and what is neither noted nor
+        committed now is so later: events are read again and found to be applied.
         """
         try:
-            await self._note_progress(touched)
+            await work
         except (KafkaError, PyMongoError, OSError, TimeoutError) as error:
             if time.monotonic() - self._well_at >= FORBEARANCE_SECONDS:
                 raise
-            log.warning("%s waits: %s", self._applier.name, error)
-            self._owner.hinder(str(error))
+            log.warning("%s waits: %r", self._applier.name, error)
+            self._owner.hinder(repr(error))
             await asyncio.sleep(STORE_BACKOFF_SECONDS)
 
     async def _note_progress(self, touched: set[int]) -> None:
