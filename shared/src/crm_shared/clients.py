@@ -1,17 +1,23 @@
-"""aiokafka's producer and consumer, made to come to an end while no broker answers."""
+"""aiokafka's producer and consumer, made to come to an end while no broker answers, and to stay with one cluster."""
 
 import asyncio
 import contextlib
 from collections.abc import Coroutine
 from typing import Any
+from weakref import WeakSet
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import ProducerClosed
+from aiokafka.client import AIOKafkaClient, ConnectionGroup
+from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka.protocol.metadata import MetadataRequest
 
 DELIVERY_SECONDS = 20.0
 COMMIT_SECONDS = 10.0
 STOP_SECONDS = 5.0
+
+
+class OtherCluster(KafkaError):  # type: ignore[misc]  # aiokafka is untyped
+    """The address leads to another cluster than it did when the client began."""
 
 
 class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
@@ -20,6 +26,10 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
     With idempotence on, aiokafka's own tries for ever, even on a broker that has lost the topic, and `stop` waits for
     that in a loop without a pause. Here the caller starts over, with what was not acknowledged.
     """
+
+    def keep_to(self, cluster: str) -> None:
+        """Send to no other cluster: what does not get through raises `OtherCluster`."""
+        _keep_to(self.client, cluster)
 
     async def send_batch(self, batch: Any, topic: str, *, partition: int) -> "asyncio.Future[Any]":
         """Send a batch; the future is done when it is acknowledged."""
@@ -44,6 +54,10 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped
     which looks as if the caller had been cancelled, and leaves connections open.
     """
 
+    def keep_to(self, cluster: str) -> None:
+        """Read from no other cluster; whoever reads has to find out that it is gone."""
+        _keep_to(self._client, cluster)
+
     async def commit(self, offsets: Any = None) -> None:
         """Commit, or raise `TimeoutError`."""
         await asyncio.wait_for(super().commit(offsets), COMMIT_SECONDS)
@@ -51,6 +65,36 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped
     async def stop(self) -> None:
         """Leave the group and stop."""
         await _stop(super().stop(), self._client)
+
+
+def _keep_to(connections: AIOKafkaClient, cluster: str) -> None:
+    """Ask each connection where it leads before its first use.
+
+    A broker can be replaced by an empty one between any two requests, and a client that connects again would go on
+    there: with a page from the middle of a log, before what comes first; or at an offset that stands for other
+    records. Either loses events of views, which skip what is older than what they have seen.
+    """
+    ready = connections.ready
+    asked: WeakSet[Any] = WeakSet()
+
+    async def ready_and_known(node: Any, *, group: ConnectionGroup = ConnectionGroup.DEFAULT) -> bool:
+        if not await ready(node, group=group):
+            return False
+        connection = connections._conns.get((node, group))
+        if connection is None or connection in asked:
+            return connection is not None
+        try:
+            found = (await connection.send(MetadataRequest([]))).cluster_id
+        except TimeoutError:
+            connection.close()
+            return False
+        if found != cluster:
+            connection.close()
+            raise OtherCluster(f"{cluster} became {found}")
+        asked.add(connection)
+        return connections._conns.get((node, group)) is connection
+
+    connections.ready = ready_and_known
 
 
 async def _stop(stopping: Coroutine[Any, Any, None], connections: AIOKafkaClient) -> None:

@@ -120,7 +120,9 @@ class Consumer:
             await self._kafka.ensure_topics(admin, topics)
             await producer.start()
             await consumer.start()
-            session = _Session(self, consumer, producer, admin, await cluster_id(admin))
+            cluster = await cluster_id(admin)
+            consumer.keep_to(cluster)
+            session = _Session(self, consumer, producer, admin, cluster)
             consumer.subscribe(topics=list(self.applier.topics), listener=session)
             yield session
 
@@ -196,7 +198,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 if tenure is None or tenure is not self._tenure:
                     # Fetched from the group's offsets before the view's own were set: what lies between is not
                     # applied yet, and would be taken for stale afterwards. Reading starts again from the view's.
-                    continue
+                    batches = {}
                 records = [record for batch in batches.values() for record in batch]
                 if records:
                     started = time.perf_counter()

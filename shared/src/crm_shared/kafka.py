@@ -48,7 +48,7 @@ class Kafka:
             }
         self._connection: dict[str, Any] = {"bootstrap_servers": self._addresses, **self._security}
 
-    def producer(self) -> AIOKafkaProducer:
+    def producer(self) -> Producer:
         """A producer that counts a record as sent when all in-sync replicas have it."""
         return Producer(
             **self._connection,
@@ -58,7 +58,7 @@ class Kafka:
             request_timeout_ms=10_000,
         )
 
-    def consumer(self, *topics: str, group: str | None) -> AIOKafkaConsumer:
+    def consumer(self, *topics: str, group: str | None) -> Consumer:
         """A consumer that commits only when told to and starts at the beginning.
 
         The range assignor gives one member the same partition number of every topic.

@@ -148,6 +148,7 @@ class Relay:
             cluster = await cluster_id(admin)
             await self._kafka.ensure_topics(admin, self.topics)
             await producer.start()
+            producer.keep_to(cluster)
             self._set_leading(True)
             self._moved_to(await positions.load(cluster))
             log.info("the relay publishes to cluster %s from position %d", cluster, self.position)
