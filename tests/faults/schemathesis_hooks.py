@@ -49,7 +49,7 @@ def ndjson(context: Any, value: Any) -> bytes:
 
 
 @schemathesis.hook
-def before_call(context: Any, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: Any, case: schemathesis.Case[Any], kwargs: dict[str, Any]) -> None:
     """Point half of the cases at what exists; the choice hangs on the case alone, so that it can be repeated."""
     chosen = zlib.crc32(repr((case.method, case.path, case.path_parameters, case.query, case.body)).encode())
     if isinstance(case.query, dict) and "after" in case.query:
@@ -97,7 +97,7 @@ def _make_plausible(body: dict[str, Any], number: int) -> None:
 
 @schemathesis.check
 def every_line_is_answered(
-    context: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case
+    context: schemathesis.CheckContext, response: schemathesis.Response, case: schemathesis.Case[Any]
 ) -> None:
     """An import answers 200 whatever its lines are; an unexpected error hides in a line."""
     if case.path in LINES and response.status_code == 200:
@@ -108,7 +108,7 @@ def every_line_is_answered(
 
 
 @schemathesis.hook
-def filter_failure(context: Any, failure: Any, case: schemathesis.Case, response: schemathesis.Response) -> bool:
+def filter_failure(context: Any, failure: Any, case: schemathesis.Case[Any], response: schemathesis.Response) -> bool:
     """Two answers are meant: a position that is not reached in time, and a path that another route takes too."""
     if response.status_code == 503:
         return bool(response.json().get("code") != "position_not_reached" or not case.query.get("after"))

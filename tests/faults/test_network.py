@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +71,25 @@ class FarFleet(Fleet):
 
 
 @pytest.fixture(scope="module")
-def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarFleet]:
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FarFleet]:
     with FarFleet(tmp_path_factory.mktemp("far")) as fleet:
         yield fleet
 
 
+@pytest.fixture
+def far(started: FarFleet) -> Iterator[FarFleet]:
+    """The fleet with a good network, and again afterwards."""
+    yield started
+    for proxy in started.proxies.values():
+        proxy.mend()
+
+
 @pytest.mark.parametrize("store", STORES)
-async def test_a_cut_connection_is_answered_with_503_and_mends_within_ten_seconds(
-    far: FarFleet, store: str, count: int
+async def test_a_network_that_is_cut_slow_or_silent_resumes_within_ten_seconds_and_loses_nothing(
+    far: FarFleet, store: str, count: int, tally: Callable[..., None]
 ) -> None:
     proxy = far.proxies[store]
+    slowest = 0.0
 
     async with Load(far.url, seed=3) as load:
         await load.progress(20)
@@ -91,40 +100,35 @@ async def test_a_cut_connection_is_answered_with_503_and_mends_within_ten_second
             answers = await asyncio.gather(identify(far), look(far))
             await asyncio.sleep(max(0.0, FAULT_SECONDS - (time.monotonic() - cut_at)))
             proxy.mend()
-            seconds = await resumed(far)
+            after_cut = await resumed(far)
 
+            proxy.slow(seconds=0.15, bytes_per_second=200_000)
+            await asyncio.sleep(FAULT_SECONDS)
+            proxy.mend()
+            after_slow = await resumed(far)
+
+            proxy.silence()
+            await asyncio.sleep(FAULT_SECONDS)
+            proxy.mend()
+            after_silence = await resumed(far)
+
+            slowest = max(slowest, after_cut, after_slow, after_silence)
+            assert slowest < RESUMED_SECONDS, (after_cut, after_slow, after_silence)
             assert wrong & NAMED[store], wrong
             for answer in answers:
                 assert answer.status_code in EXPECTED[store], answer.text
-                assert answer.elapsed.total_seconds() < REQUEST_SECONDS
                 if answer.status_code == 503:
                     assert answer.json()["code"] == "store_unavailable"
                     assert answer.headers["content-type"] == "application/problem+json"
                     assert answer.headers["retry-after"] == "1"
-            assert seconds < RESUMED_SECONDS
         await load.progress(20)
 
-    await nothing_lost(far, load)
-
-
-@pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("how", ["slow", "silent"])
-async def test_a_bad_connection_delays_and_loses_nothing(far: FarFleet, store: str, how: str, count: int) -> None:
-    proxy = far.proxies[store]
-
-    async with Load(far.url, seed=4) as load:
-        await load.progress(20)
-        for _ in range(count):
-            if how == "slow":
-                proxy.slow(seconds=0.15, bytes_per_second=200_000)
-            else:
-                proxy.silence()
-            await asyncio.sleep(FAULT_SECONDS)
-            proxy.mend()
-            assert await resumed(far) < RESUMED_SECONDS
-        await load.progress(20)
-
-    await nothing_lost(far, load)
+    assert not load.trouble
+    assert len(load.accepted) >= 40
+    oracle = await settled(far.settings)
+    assert not oracle.answer_differences(load.accepted)
+    assert not await oracle.topic_differences()
+    tally(faults=3 * count, commands=len(load.accepted), milliseconds_to_resume=round(slowest * 1000))
 
 
 # The checks of which one at least must fail, and the statuses of a command and a query meanwhile.
@@ -172,11 +176,3 @@ async def resumed(fleet: Fleet) -> float:
             await asyncio.sleep(0.1)
     assert answer.json()["identified"]
     return time.monotonic() - started
-
-
-async def nothing_lost(fleet: Fleet, load: Load) -> None:
-    assert not load.trouble
-    assert len(load.accepted) >= 40
-    oracle = await settled(fleet.settings)
-    assert not oracle.answer_differences(load.accepted)
-    assert not await oracle.topic_differences()
