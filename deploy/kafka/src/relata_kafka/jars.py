@@ -75,13 +75,14 @@ def _program(name: str, home: str) -> str | None:
 
 
 def _resolve(folder: Path) -> None:
-    command = [maven(), "-q", "-B", "-C", "-f", str(POM), "dependency:copy-dependencies", "-DincludeScope=runtime"]
+    # Quiet, without questions or colours, and strict about checksums.
+    command = [maven(), "-q", "-B", "-Dstyle.color=never", "-C", "-f", str(POM), "dependency:copy-dependencies"]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
         jars = Path(unfinished) / "jars"
         try:
             done = subprocess.run(
-                [*command, f"-DoutputDirectory={jars}"],
+                [*command, "-DincludeScope=runtime", f"-DoutputDirectory={jars}"],
                 capture_output=True,
                 text=True,
                 check=False,
