@@ -8,11 +8,14 @@ from uuid import UUID
 import httpx
 import pytest
 import pytest_asyncio
+from pydantic import BaseModel
 
 from crm_shared.contracts import contacts, feedback, interactions, segmentation
 from crm_shared.contracts.envelope import PublicEvent
 from crm_shared.contracts.registry import EventData
 from crm_shared.contracts.types import Money
+from crm_shared.http.queries import Page
+from customer360_service.api.models import CustomerOut, CustomerSummaryOut, KpisOut, TimelineEntryOut
 from customer360_service.main import DEFINITION
 from customer360_service.projections import customers
 
@@ -287,6 +290,20 @@ async def test_a_timeline_is_newest_first_and_its_pages_hold_every_event_once(fi
     assert bought_one["source"] == "interactions"
     assert bought_one["data"]["total"] == {"amount": "1.50", "currency": "USD"}
     assert bought_one["recorded_at"] == "2026-01-14T12:00:00Z"
+
+
+async def test_answers_are_what_the_interface_describes(three: httpx.AsyncClient) -> None:
+    described: list[tuple[str, type[BaseModel]]] = [
+        ("/v1/customers", Page[CustomerSummaryOut]),
+        (f"/v1/customers/{KHAI}", CustomerOut),
+        (f"/v1/customers/{GUEST}", CustomerOut),
+        (f"/v1/customers/{DUC}/timeline", Page[TimelineEntryOut]),
+        ("/v1/kpis", KpisOut),
+    ]
+
+    for path, model in described:
+        answer = (await three.get(path)).json()
+        assert model.model_validate(answer).model_dump(mode="json", by_alias=True) == answer, path
 
 
 async def test_who_is_not_known_is_not_found(three: httpx.AsyncClient) -> None:
