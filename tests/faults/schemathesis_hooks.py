@@ -74,7 +74,10 @@ def _reachable(after: Any, *, waits: bool) -> Any:
         return after
     given = after if isinstance(after, list) else [after]
     return [
-        re.sub(r":[0-9]+$", ":1", one) if isinstance(one, str) and _POSITION.fullmatch(one) else one for one in given
+        f"{match[1]}:{KNOWN['positions'].get(match[1], 1)}"
+        if isinstance(one, str) and (match := _POSITION.fullmatch(one))
+        else one
+        for one in given
     ]
 
 

@@ -34,11 +34,13 @@ _CASES = re.compile(r"([0-9]+) generated")
 def known(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with the ids and keys of things that exist, of every kind."""
     file = tmp_path_factory.mktemp("known") / "known.json"
+    positions: dict[str, int] = {}
     with httpx.Client(timeout=30) as client:
 
         def send(service: str, method: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
             answer = client.request(method, fleet.url(service) + path, json=body).raise_for_status()
             found: dict[str, Any] = answer.json()
+            positions[service] = found["position"]
             return found
 
         question = {"key": "recommend", "kind": "nps", "prompt": "How likely?"}
@@ -64,7 +66,9 @@ def known(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ids["interaction_id"].append(talk["interaction_id"])
     keys = {"segment_key": ["known-one", "known-two"], "survey_key": ["known-one", "known-two"]}
     schemas = {"service": ["contacts"], "event": ["CustomerIdentified"], "version": ["1.0"]}
-    file.write_text(json.dumps(ids | keys | schemas | {"projection": ["contacts-service.customers"]}))
+    file.write_text(
+        json.dumps(ids | keys | schemas | {"projection": ["contacts-service.customers"], "positions": positions})
+    )
     return file
 
 
