@@ -5,6 +5,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -239,8 +240,8 @@ def test_everything_restarted_keeps_all_and_doubles_nothing(stack: Stack, client
 
     # The broker comes back empty: the relays publish the whole history again.
     stack.servers.broker.restart()
-    for name in SERVICES:
-        stack.services[name].restart()
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda name: stack.services[name].restart(), SERVICES))
     again = purchase(clients, customer["customer_id"], "8")
 
     seen = see(clients, customer["customer_id"], *after, f"interactions:{again['position']}")

@@ -13,7 +13,8 @@ Document = dict[str, Any]
 
 # An acknowledged write survives a crash of the store; Kafka offsets are committed only after it.
 DURABLE = WriteConcern(w="majority", j=True)
-DOCUMENTS_KEPT = 20_000
+# Some 5 KB each in memory; a process should stay below 150 MB.
+DOCUMENTS_KEPT = 8_000
 _DUPLICATE_KEY = 11000
 
 
