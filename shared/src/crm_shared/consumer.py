@@ -220,6 +220,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 return
             except (PyMongoError, StoreUnavailable) as error:
                 log.warning("%s waits for its store: %s", self._applier.name, error)
+                self._owner.hinder(repr(error))
                 self._applier.take_over(frozenset(self._progress))
                 await asyncio.sleep(STORE_BACKOFF_SECONDS)
 
