@@ -70,7 +70,8 @@ class Documents:
             if before is None:
                 operations.append(InsertOne(after))
             else:
-                operations.append(ReplaceOne({"_id": one, "revision": revision}, after))
+                # The embedded store would consider every index of the collection, at a fifth of the write's cost.
+                operations.append(ReplaceOne({"_id": one, "revision": revision}, after, hint="_id_"))
                 replaced += 1
         try:
             result = await self.collection.bulk_write(operations, ordered=False)
