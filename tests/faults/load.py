@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -52,11 +52,21 @@ class Load:
             ...  # faults
         assert not load.trouble
 
-    Workers share the customers; each defines segments of its own, so that nothing that they ask for is refused.
+    `transports` lead to services that run in this process. Workers share the customers; each defines segments of its
+    own, so that nothing that they ask for is refused.
     """
 
-    def __init__(self, url: Callable[[str], str], *, seed: int, most: int = 2_000, workers: int = WORKERS) -> None:
+    def __init__(
+        self,
+        url: Callable[[str], str],
+        *,
+        seed: int,
+        most: int = 2_000,
+        workers: int = WORKERS,
+        transports: Mapping[str, httpx.AsyncBaseTransport] | None = None,
+    ) -> None:
         self._url = url
+        self._mounts = {f"all://{service}": transport for service, transport in (transports or {}).items()}
         self._most = most
         self._workers = workers
         self._seed = seed
@@ -70,8 +80,11 @@ class Load:
         self.retries = 0
         self.longest_seconds = 0.0
 
+    def _new_client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(timeout=REQUEST_SECONDS, trust_env=False, mounts=self._mounts)
+
     async def __aenter__(self) -> Self:
-        self._client = httpx.AsyncClient(timeout=REQUEST_SECONDS, trust_env=False)
+        self._client = self._new_client()
         self._tasks = [asyncio.create_task(_Worker(self, number, self._seed).work()) for number in range(self._workers)]
         return self
 
@@ -143,7 +156,7 @@ class Load:
     async def repeat(self, count: int) -> None:
         """Send some accepted commands again, long afterwards: after leaving, with a client of its own."""
         chance = random.Random(self._seed)
-        async with httpx.AsyncClient(timeout=REQUEST_SECONDS, trust_env=False) as self._client:
+        async with self._new_client() as self._client:
             for answered in chance.sample(self.accepted, min(count, len(self.accepted))):
                 again = await self.send(answered.command)
                 if again is not None and (again.status, again.body) != (answered.status, answered.body):

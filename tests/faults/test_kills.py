@@ -40,7 +40,7 @@ async def prove(fleet: Fleet, load: Load) -> Oracle:
 async def test_processes_killed_at_random_moments_lose_nothing(fleet: Fleet, count: int, tally: Tally) -> None:
     chance = random.Random(1)
 
-    async with Load(fleet.url, seed=1) as load:
+    async with Load(fleet.url, seed=1, most=2_000 * count) as load:
         await load.progress(50)
         for _ in range(KILLS * count):
             victim = chance.choice(fleet.processes)
@@ -61,7 +61,7 @@ async def test_processes_that_die_at_each_crash_point_lose_nothing(fleet: Fleet,
     assert {point for points in left.values() for point in points} == {*get_args(Point)}
     died = 0
 
-    async with Load(fleet.url, seed=2) as load:
+    async with Load(fleet.url, seed=2, most=3_000 * count) as load:
         await load.progress(20)
         for process, points in left.items():
             process.kill()

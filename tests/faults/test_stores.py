@@ -11,7 +11,7 @@ Tally = Callable[..., None]
 
 POSTGRES_STOPS = 4
 DOCUMENT_KILLS = 3
-WIPES = 2
+WIPES = 3
 
 
 async def prove(fleet: Fleet, load: Load) -> Oracle:
