@@ -1,4 +1,4 @@
-"""Live projection into the customer 360, against one raw upsert per event; customers drawn uniformly, and skewed."""
+"""Live projection of two views against one raw upsert per event; customers drawn uniformly, and skewed."""
 
 import asyncio
 import contextlib
@@ -9,16 +9,18 @@ from typing import Any
 from pymongo import AsyncMongoClient, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
+import contacts_service.projections
+import customer360_service.projections
+from benchmarks.changes import Changes, History, Purchases
 from benchmarks.consumer import publish
 from benchmarks.harness import Bench, Row, ratios
-from benchmarks.purchases import customer_ids, events, records, skewed, uniform
+from benchmarks.purchases import skewed, uniform
 from crm_shared.consumer import Consumer
 from crm_shared.contracts.envelope import PublicEvent, Record, decode
 from crm_shared.documents import DURABLE, Document
 from crm_shared.kafka import Kafka
 from crm_shared.projection import DocumentProjection, Failure
 from crm_shared.settings import Settings
-from customer360_service.projections import customers
 
 NAME = "live"
 CUSTOMERS = 5_000
@@ -27,7 +29,9 @@ SKEWED_EVENTS = 12_000
 RAW_EVENTS = 3_000
 PER_BULK = 500
 
-Draw = Callable[[Sequence[str], int], Callable[[], str]]
+PATIENCE_SECONDS = 300
+
+View = Callable[[AsyncDatabase[Document]], DocumentProjection]
 
 
 class Counting(DocumentProjection):
@@ -46,28 +50,15 @@ class Counting(DocumentProjection):
             self._done.set()
         return failures
 
-    def expect(self, number: int) -> None:
-        """From now on, wait for so many."""
-        self._left = number
+    async def take(self, settings: Settings, sent: Sequence[Record]) -> float:
+        """Publish records; events per second until all are written."""
+        self._left = len(sent)
         self._done.clear()
-
-    async def wait(self) -> None:
-        """Until they are written."""
-        async with asyncio.timeout(300):
+        begin = time.perf_counter()
+        await publish(settings, sent)
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await self._done.wait()
-
-
-class History:
-    """Makes further purchases, with log positions that go on from the last."""
-
-    def __init__(self) -> None:
-        self._position = 0
-
-    def more(self, number: int, draw: Callable[[], str]) -> list[Record]:
-        drawn = [draw() for _ in range(number)]
-        made = records(events(drawn, f"live{self._position}"), self._position + 1)
-        self._position += number
-        return made
+        return len(sent) / (time.perf_counter() - begin)
 
 
 @contextlib.asynccontextmanager
@@ -88,49 +79,47 @@ async def projecting(
 async def run(bench: Bench) -> list[Row]:
     """The same consumer goes on from round to round, as a projector does; every customer has a document already."""
     found: list[Row] = []
-    for name, what, draw, number, target in (
-        ("live", "live projection, customers drawn uniformly", uniform, UNIFORM_EVENTS, 1.1),
-        ("live-skewed", "the same, 80 % of events on 20 customers", skewed, SKEWED_EVENTS, 5.0),
+    for name, what, make, history_of in (
+        ("live", "live projection of contacts", contacts_service.projections.customers, Changes),
+        ("live-360", "live projection of the 360 with timeline", customer360_service.projections.customers, Purchases),
     ):
-        with bench.servers() as servers:
-            settings = bench.settings(servers)
-            figures = await compare(bench, settings, draw, number)
-        over = f"one raw upsert per event, batch {PER_BULK}"
-        found.append(
-            Row(name, what, over, ratios(*figures.values()), target, absolute=figures, absolute_unit="events/s")
-        )
+        for suffix, how, draw, number, target in (
+            ("", "customers drawn uniformly", uniform, UNIFORM_EVENTS, 1.1),
+            ("-skewed", "80 % of events on 20 customers", skewed, SKEWED_EVENTS, 5.0),
+        ):
+            with bench.servers() as servers:
+                history = history_of(CUSTOMERS, draw)
+                figures = await compare(bench, bench.settings(servers), make, history, number)
+            found.append(
+                Row(
+                    name + suffix,
+                    f"{what}, {how}",
+                    f"one raw upsert per event, batch {PER_BULK}",
+                    ratios(figures["projection"], figures["upserts"]),
+                    target,
+                    absolute=figures,
+                    absolute_unit="events/s",
+                )
+            )
     return found
 
 
 async def compare(
-    bench: Bench, settings: Settings, draw: Draw, number: int, customers_in_all: int = CUSTOMERS
+    bench: Bench, settings: Settings, make: View, history: History, number: int
 ) -> dict[str, list[float]]:
     """The rates of both sides."""
-    known = customer_ids(customers_in_all)
-    history, draw_one = History(), draw(known, 7)
     async with (
         AsyncMongoClient[Document](settings.mongodb_uri, tz_aware=True) as client,
-        projecting(settings, client["bench"], customers(client["bench"])) as view,
+        projecting(settings, client["bench"], make(client["bench"])) as view,
     ):
-        bench.report(f"filling the view with {customers_in_all:,} customers")
-        each_once = iter(known)
-        view.expect(customers_in_all)
-        await publish(settings, history.more(customers_in_all, lambda: next(each_once)))
-        await view.wait()
-
-        async def live() -> float:
-            sent = history.more(number, draw_one)
-            view.expect(number)
-            begin = time.perf_counter()
-            await publish(settings, sent)
-            await view.wait()
-            return number / (time.perf_counter() - begin)
-
-        async def raw() -> float:
-            sent = history.more(RAW_EVENTS, draw_one)
-            return await upsert_each(client, sent)
-
-        return await bench.take_turns({"projection": live, "upserts": raw})
+        bench.report("filling the view")
+        await view.take(settings, history.history(1))
+        return await bench.take_turns(
+            {
+                "projection": lambda: view.take(settings, history.more(number)),
+                "upserts": lambda: upsert_each(client, history.more(RAW_EVENTS)),
+            }
+        )
 
 
 async def upsert_each(client: AsyncMongoClient[Document], sent: Sequence[Record]) -> float:
@@ -146,8 +135,8 @@ async def upsert_each(client: AsyncMongoClient[Document], sent: Sequence[Record]
 def upsert(event: PublicEvent) -> UpdateOne:
     """What somebody would write who keeps a count, the last purchase and the position by the store's own means."""
     change: dict[str, Any] = {
-        "$inc": {"purchases.count": 1},
-        "$max": {"purchases.last_at": event.occurred_at, "positions.interactions": event.sequence},
+        "$inc": {"count": 1},
+        "$max": {"last_at": event.occurred_at, f"positions.{event.service}": event.sequence},
         "$set": {"latest": event.data},
     }
     return UpdateOne({"_id": event.key}, change, upsert=True)
