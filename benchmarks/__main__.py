@@ -8,15 +8,29 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import uvloop
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchmarks import consumer, http_command, imports, live, memory, rebuild, relay, report, segment_index, visible
+from benchmarks import (
+    consumer,
+    growth,
+    http_command,
+    imports,
+    live,
+    memory,
+    rebuild,
+    relay,
+    report,
+    segment_index,
+    visible,
+)
 from benchmarks.harness import Bench
 
 BENCHMARKS: tuple[ModuleType, ...] = (
@@ -42,6 +56,7 @@ def main() -> None:
     parser.add_argument("--million", action="store_true", help="memory over a million events, not 100,000")
     parser.add_argument("--json", action="store_true", help="write JSON to the standard output, not a table")
     parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument("--growth", action="store_true", help="instead, sweep customers, events, segments, partitions")
     parser.add_argument("--check", action="store_true", help="fail when a target is missed")
     parser.add_argument("--verbose", action="store_true", help="print every figure as it comes")
     said = parser.parse_args()
@@ -54,8 +69,14 @@ def main() -> None:
     about = report.machine()
     # As services do: what is compared runs in this process, too.
     gc.set_threshold(20_000, 50, 100)
-    chosen = [one for one in BENCHMARKS if not said.only or one.NAME in said.only]
-    results = _run(chosen, said)
+    if said.growth:
+        found = _measure({"growth": growth.run}, said)
+        if said.write_docs:
+            report.write_document("growth", growth.markdown(found))
+        print(json.dumps({"machine": about, "growth": found}, indent=2) if said.json else growth.markdown(found))
+        return
+    chosen = {one.NAME: one.run for one in BENCHMARKS if not said.only or one.NAME in said.only}
+    results = [row.as_json() for row in _measure(chosen, said)]
     if said.write_docs:
         report.write_document("table", report.markdown(results, about))
     if said.json:
@@ -66,34 +87,34 @@ def main() -> None:
         raise SystemExit(1)
 
 
-def _run(chosen: list[ModuleType], said: argparse.Namespace) -> list[dict[str, Any]]:
-    results: list[dict[str, Any]] = []
+def _measure(chosen: dict[str, Callable[[Bench], Any]], said: argparse.Namespace) -> list[Any]:
+    results: list[Any] = []
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with (
         tempfile.TemporaryDirectory(prefix="relata-bench-") as folder,
         Progress(*columns, console=Console(stderr=True)) as progress,
     ):
         task = progress.add_task("", total=len(chosen))
-        for module in chosen:
+        for name, measure in chosen.items():
             begin = time.monotonic()
-
-            def show(text: str, name: str = module.NAME) -> None:
-                progress.update(task, description=f"{name}: {text}")
-
             bench = Bench(
-                folder=Path(folder) / module.NAME,
+                folder=Path(folder) / name,
                 rounds=said.rounds,
                 visible_seconds=said.seconds,
                 memory_events=1_000_000 if said.million else 100_000,
-                report=show,
+                report=partial(_describe, progress, task, name),
                 note=progress.console.print if said.verbose else lambda _: None,
             )
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                results += [row.as_json() for row in runner.run(module.run(bench))]
+                results += runner.run(measure(bench))
             progress.advance(task)
-            progress.console.print(f"{module.NAME} took {time.monotonic() - begin:.0f} s")
+            progress.console.print(f"{name} took {time.monotonic() - begin:.0f} s")
             gc.collect()
     return results
+
+
+def _describe(progress: Progress, task: TaskID, name: str, text: str) -> None:
+    progress.update(task, description=f"{name}: {text}")
 
 
 if __name__ == "__main__":
