@@ -37,7 +37,7 @@ from segmentation_service.conditions import evaluate, parse
 from segmentation_service.domain import Memberships, Segment
 
 # What says how often something was written, or what it waited for, and not what is known.
-BOOKKEEPING = frozenset({"_id", "revision", "awaiting"})
+BOOKKEEPING = frozenset({"_id", "revision", "awaiting", "decisions"})
 SHOWN = 5
 _AWARE: CodecOptions[Document] = CodecOptions(tz_aware=True)
 

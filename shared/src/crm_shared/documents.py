@@ -35,6 +35,10 @@ class Documents:
         self._kept: OrderedDict[str, Document | None] = OrderedDict()
         self._limit = limit
 
+    def not_held(self, ids: Iterable[str]) -> list[str]:
+        """Those that `load` will read from the store."""
+        return [one for one in ids if one not in self._kept]
+
     async def load(self, ids: Iterable[str]) -> dict[str, Document | None]:
         """The documents with these ids; None for those that do not exist."""
         wanted = dict.fromkeys(ids)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -48,13 +47,13 @@ class Segmentation(EventSourcedApplication):
 
     def change_memberships(
         self, unit: Unit, customer_id: str, changes: Sequence[Change], decided_at: Mapping[str, int]
-    ) -> dict[str, datetime]:
-        """Bring a customer's memberships to where the changes lead; the segments it is in now, and since when."""
+    ) -> Memberships:
+        """Bring a customer's memberships to where the changes lead, and return them as they are then."""
         memberships = unit.find(Memberships, Memberships.create_id(customer_id)) or Memberships.open(customer_id)
         for change in changes:
             memberships.change(change, decided_at)
         unit.save(memberships)
-        return dict(memberships.since)
+        return memberships
 
     def memberships_of(self, customer_ids: Iterable[str]) -> dict[str, Memberships]:
         """What has been decided about these customers so far; those without any decision are missing.
@@ -65,6 +64,14 @@ class Segmentation(EventSourcedApplication):
         for event, _ in self.load({Memberships.create_id(one): 0 for one in customer_ids}):
             found[event.originator_id] = event.mutate(found.get(event.originator_id))
         return {memberships.customer_id: memberships for memberships in found.values()}
+
+    def memberships_after(self, versions: Mapping[str, int]) -> dict[str, Memberships]:
+        """Those of these customers' memberships that are newer than the versions given.
+
+        Reads the store: call it on a thread.
+        """
+        newer = self.load({Memberships.create_id(one): version for one, version in versions.items()})
+        return self.memberships_of({event.customer_id for event, _ in newer}) if newer else {}
 
     def segment_events(self, after: int, limit: int = 500) -> list[tuple[Segment.Event, int]]:
         """The events of segments after a log position, with their positions. Reads the store: call it on a thread."""

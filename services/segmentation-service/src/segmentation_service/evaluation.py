@@ -18,7 +18,7 @@ from crm_shared.kafka import Kafka
 from crm_shared.writer import Command, Writer
 from segmentation_service.application import Segmentation
 from segmentation_service.conditions import parse
-from segmentation_service.domain import Change, Segment
+from segmentation_service.domain import Segment
 from segmentation_service.projections import Customers, Definition, awaiting
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,6 @@ class Evaluated(Customers):
         self._log_position = 0
         # Segment key -> version that the partition's customers have been evaluated for.
         self._evaluated: dict[int, dict[str, int]] = {}
-        self._retired: dict[str, tuple[str, int]] = {}
 
     async def prepare(self, generation: int) -> None:
         """Create the indexes and learn all definitions before the first event is decided about."""
@@ -78,11 +77,11 @@ class Evaluated(Customers):
 
     async def _learn(self) -> None:
         """Take up definitions that are new in the log."""
-        last = await asyncio.to_thread(self._application.last_position)
+        last = await self.read_log(self._application.last_position)
         if last == self._log_position:
             return
         position = self._log_position
-        while events := await asyncio.to_thread(self._application.segment_events, position):
+        while events := await self.read_log(self._application.segment_events, position):
             async with self.busy:
                 for event, position in events:  # noqa: B007  # where to read on
                     await self._take_up(event)
@@ -108,12 +107,12 @@ class Evaluated(Customers):
                 )
                 condition = parse(event.condition)
                 self.definitions[event.key] = Definition(event.key, event.name, version, condition)
-                self._retired.pop(event.key, None)
+                self.retired.pop(event.key, None)
                 self.index.add(event.key, condition)
             case Segment.Retired():
                 await self._show(event.key, retired=True)
                 definition = self.definitions.pop(event.key)
-                self._retired[event.key] = (definition.name, definition.version)
+                self.retired[event.key] = (definition.name, definition.version)
                 self.index.remove(event.key)
 
     async def _show(self, key: str, **fields: Any) -> None:
@@ -123,7 +122,7 @@ class Evaluated(Customers):
         """Evaluate one partition's customers for all definitions it has not seen; whether there was anything."""
         evaluated = await self._evaluated_of(partition)
         wanted = {key: one.version for key, one in self.definitions.items()}
-        wanted |= {key: -version for key, (_, version) in self._retired.items()}
+        wanted |= {key: -version for key, (_, version) in self.retired.items()}
         pending = {key: version for key, version in wanted.items() if evaluated.get(key) != version}
         if not pending:
             return False
@@ -142,7 +141,11 @@ class Evaluated(Customers):
             if not chunk or partition not in self.partitions:
                 break
             async with self.busy:
-                await self._evaluate_chunk(chunk, pending)
+                try:
+                    await self._evaluate_chunk(chunk, pending)
+                except WriteConflict:
+                    # Another instance owns the partition by now and reads what was decided here from the store.
+                    self.documents.forget_all()
             done, last = done + len(chunk), chunk[-1]
             await self._note(partition, pending, done, max(total, done))
             # Let the events that arrived meanwhile go first.
@@ -163,27 +166,19 @@ class Evaluated(Customers):
         return self._evaluated[partition]
 
     async def _evaluate_chunk(self, customer_ids: list[str], pending: Mapping[str, int]) -> None:
-        documents = await self.documents.load(customer_ids)
+        documents = await self.load(customer_ids)
         commands: list[Command[Any]] = []
         for customer_id, document in documents.items():
             if document is None or awaiting(document):
                 continue
             defined = [key for key, version in pending.items() if version > 0 and key in self.definitions]
             changes = self.differing(document, defined, "segment_defined")
-            changes += [
-                Change(key, *self._retired[key], False, "segment_retired", ())
-                for key, version in pending.items()
-                if version < 0 and key in self._retired and key in document.get("member_of", ())
-            ]
+            changes += self.leaving(document, [key for key, version in pending.items() if version < 0])
             if changes:
                 context = CommandContext(actor="segmentation", occurred_at=datetime.now(UTC))
                 commands.append(self.command(customer_id, document["positions"], changes, context))
         decided = await self.decide(commands)
-        try:
-            await self.documents.write({one: {**(documents[one] or {}), **said} for one, said in decided.items()})
-        except WriteConflict:
-            # Another instance owns the partition by now and reads what was decided here from the store.
-            self.documents.forget_all()
+        await self.documents.write({one: {**(documents[one] or {}), **said} for one, said in decided.items()})
 
     async def _note(self, partition: int, pending: Mapping[str, int], done: int, total: int) -> None:
         for key, version in pending.items():

@@ -1,10 +1,11 @@
 """The view of segmentation: per customer its facts and memberships, decided anew with every event."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
+from eventsourcing.persistence import PersistenceError
 from pymongo import IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -21,6 +22,9 @@ from segmentation_service.application import Segmentation
 from segmentation_service.conditions import Condition, SegmentIndex, deciding_leaves, evaluate, explain
 from segmentation_service.domain import Change, Memberships
 from segmentation_service.facts import Facts, fold
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 NAME = "segmentation-service.customers"
 CUSTOMERS = "customers"
@@ -55,8 +59,9 @@ class Customers:
 
     A decision is stored as an event before the customer's document is written. After a crash in between the
     event is folded again, the decision comes out the same, and the aggregate sees that it is made already.
-    A document that is new although decisions exist is being rebuilt: nothing is decided about its customer
-    before its facts are as recent as those behind the latest decision.
+    A document that is new although decisions exist is being rebuilt, and one whose `decisions` (a version of the
+    memberships) are not the latest was not written after them: it takes them up, and nothing is decided about its
+    customer before its facts are as recent as those behind the latest decision.
     """
 
     def __init__(
@@ -70,6 +75,8 @@ class Customers:
         self.documents = Documents(database, CUSTOMERS)
         self.index = SegmentIndex()
         self.definitions: dict[str, Definition] = {}
+        # Segment key -> name and version that it was retired with.
+        self.retired: dict[str, tuple[str, int]] = {}
         self.partitions: frozenset[int] = frozenset()
         # Held while documents are read, decided about and written, here and by the evaluation of everybody.
         self.busy = asyncio.Lock()
@@ -101,7 +108,7 @@ class Customers:
                     continue
 
     async def _apply_once(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
-        before = await self.documents.load(event.key for event in events)
+        before = await self.load(event.key for event in events)
         working = {key: document or None for key, document in before.items()}
         await self._take_up_decisions(working)
         failures: dict[str, Failure] = {}
@@ -131,25 +138,46 @@ class Customers:
         )
         return failures
 
+    async def load(self, customer_ids: Iterable[str]) -> dict[str, Document | None]:
+        """Documents with the latest decisions about their customers. Raises `WriteConflict`."""
+        wanted = list(dict.fromkeys(customer_ids))
+        unknown = self.documents.not_held(wanted)
+        documents = await self.documents.load(wanted)
+        versions = {one: found.get("decisions", 0) for one in unknown if (found := documents[one]) is not None}
+        if versions:
+            try:
+                newer = await self.read_log(self._application.memberships_after, versions)
+                await self.documents.write(
+                    {one: {**(documents[one] or {}), **taken_up(memberships)} for one, memberships in newer.items()}
+                )
+            except BaseException:
+                # What was not compared with the log must not be held as if it had been.
+                self.documents.forget(unknown)
+                raise
+            documents |= await self.documents.load(newer)
+        return documents
+
+    async def read_log(self, read: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
+        """What `read` finds in the event store; raises `StoreUnavailable`."""
+        try:
+            return await asyncio.to_thread(read, *arguments, **options)
+        except PersistenceError as error:
+            raise StoreUnavailable(f"the event store cannot be read: {error}") from error
+
     async def _take_up_decisions(self, working: dict[str, Document | None]) -> None:
         """Give documents that are new the memberships that were decided about their customers before."""
         new = [key for key, document in working.items() if document is None]
         if not new:
             return
-        for key, memberships in (await asyncio.to_thread(self._application.memberships_of, new)).items():
-            working[key] = {
-                "positions": {},
-                "awaiting": memberships.decided_at,
-                "memberships": dict(memberships.since),
-                "member_of": sorted(memberships.since),
-            }
+        for key, memberships in (await self.read_log(self._application.memberships_of, new)).items():
+            working[key] = {"positions": {}, **taken_up(memberships)}
 
     def _changes(self, before: Document | None, after: Document) -> list[Change]:
         """What the event changes about the customer's memberships."""
         if awaiting(after):
             return []
         if before is not None and awaiting(before):
-            return self.differing(after, self.definitions, "facts_changed")
+            return self.differing(after, self.definitions, "facts_changed") + self.leaving(after, self.retired)
         return self.differing(after, self.index.affected(before, after), "facts_changed")
 
     def differing(self, document: Document, keys: Iterable[str], because: str) -> list[Change]:
@@ -163,6 +191,15 @@ class Customers:
                 values = deciding_leaves(explain(definition.condition, document))
                 changes.append(Change(key, definition.name, definition.version, member, because, values))
         return changes
+
+    def leaving(self, document: Document, keys: Iterable[str]) -> list[Change]:
+        """For those of these segments that are retired and that the customer is still in: the change."""
+        member_of = document.get("member_of", ())
+        return [
+            Change(key, *self.retired[key], False, "segment_retired", ())
+            for key in sorted(keys)
+            if key in self.retired and key in member_of
+        ]
 
     def _command(self, event: PublicEvent, positions: dict[str, int], changes: list[Change]) -> Command[Any]:
         context = CommandContext(
@@ -180,8 +217,8 @@ class Customers:
         """The command that stores a decision; it answers the customer id and what its document says then."""
 
         def decide(unit: Any) -> tuple[str, Facts]:
-            since = self._application.change_memberships(unit, customer_id, changes, positions)
-            return customer_id, {"memberships": since, "member_of": sorted(since)}
+            memberships = self._application.change_memberships(unit, customer_id, changes, positions)
+            return customer_id, shown(memberships)
 
         return Command(decide, context, (Memberships.create_id(customer_id),))
 
@@ -209,6 +246,20 @@ def expected(document: Document, changes: Sequence[Change]) -> Document:
     for change in changes:
         (member_of.add if change.member else member_of.discard)(change.segment_key)
     return {**document, "member_of": sorted(member_of)}
+
+
+def shown(memberships: Memberships) -> Document:
+    """What a document says about memberships."""
+    return {
+        "memberships": dict(memberships.since),
+        "member_of": sorted(memberships.since),
+        "decisions": memberships.version,
+    }
+
+
+def taken_up(memberships: Memberships) -> Document:
+    """The same in a document whose facts may be older."""
+    return {**shown(memberships), "awaiting": memberships.decided_at}
 
 
 def awaiting(document: Document) -> bool:
