@@ -7,6 +7,9 @@ ARGS ?=
 # The benchmarks to run; all without it.
 ONLY ?=
 
+# How many times as many faults as continuous integration: make test-faults COUNT=10
+COUNT ?= 1
+
 # What `make test-kafka` starts: apache (the broker's published jars; needs Java 17 and Maven) or testcontainers (Docker)
 KAFKA ?= apache
 
@@ -21,7 +24,7 @@ TESTS := $(wildcard shared/tests services/*/tests deploy/*/tests tests)
 DOCKERFILES := $(wildcard services/*/Dockerfile)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-kafka lint format types imports contracts deployment bench lock clean
+.PHONY: help install demo up test test-faults test-kafka lint format types imports contracts deployment bench lock clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +42,9 @@ test: lint ## Every check and every test
 
 test-kafka: $(INSTALLED_KAFKA) ## Every test that uses servers, and some more, against Apache Kafka
 	$(BIN)/pytest --kafka=$(KAFKA) shared/tests services tests $(ARGS)
+
+test-faults: $(INSTALLED) ## Processes, stores and networks that die, compared with an oracle; longer with COUNT=10
+	$(BIN)/pytest tests/faults --count=$(COUNT) $(ARGS)
 
 lint: $(INSTALLED) ## Every check that runs no code: style, types, imports, contracts, deployment files
 	$(BIN)/ruff format --check .
