@@ -1,4 +1,4 @@
-"""aiokafka's producer and consumer, made to come to an end while no broker answers, and to stay with one cluster."""
+"""aiokafka's clients, made to come to an end while no broker answers, and to stay with one cluster."""
 
 import asyncio
 import contextlib
@@ -7,12 +7,13 @@ from typing import Any
 from weakref import WeakSet
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.protocol.metadata import MetadataRequest
 
 DELIVERY_SECONDS = 20.0
-COMMIT_SECONDS = 10.0
+COMMIT_SECONDS = 3.0
 STOP_SECONDS = 5.0
 
 
@@ -26,6 +27,10 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
     With idempotence on, aiokafka's own tries for ever, even on a broker that has lost the topic, and `stop` waits for
     that in a loop without a pause. Here the caller starts over, with what was not acknowledged.
     """
+
+    async def start(self) -> None:
+        """Connect."""
+        await _start(super().start())
 
     def keep_to(self, cluster: str) -> None:
         """Send to no other cluster: what does not get through raises `OtherCluster`."""
@@ -54,6 +59,10 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped
     which looks as if the caller had been cancelled, and leaves connections open.
     """
 
+    async def start(self) -> None:
+        """Connect."""
+        await _start(super().start())
+
     def keep_to(self, cluster: str) -> None:
         """Read from no other cluster; whoever reads has to find out that it is gone."""
         _keep_to(self._client, cluster)
@@ -65,6 +74,26 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped
     async def stop(self) -> None:
         """Leave the group and stop."""
         await _stop(super().stop(), self._client)
+
+
+class Admin(AIOKafkaAdminClient):  # type: ignore[misc]  # aiokafka is untyped
+    """An administrative client."""
+
+    async def start(self) -> None:
+        """Connect."""
+        await _start(super().start())
+
+
+async def _start(starting: Coroutine[Any, Any, None]) -> None:
+    """Start. When cancelled meanwhile, let it come to its end: aiokafka would forget a connection that is half made."""
+    task = asyncio.ensure_future(starting)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=STOP_SECONDS)
+        if not task.cancel() and not task.cancelled():
+            task.exception()
+        raise
 
 
 def _keep_to(connections: AIOKafkaClient, cluster: str) -> None:
