@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.protocol.metadata import MetadataRequest
 
 DELIVERY_SECONDS = 20.0
-COMMIT_SECONDS = 3.0
+COMMIT_SECONDS = 10.0
 STOP_SECONDS = 5.0
 
 

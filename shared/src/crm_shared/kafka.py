@@ -11,7 +11,7 @@ from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
 
-from crm_shared.clients import Consumer, Producer
+from crm_shared.clients import Admin, Consumer, Producer
 from crm_shared.partitioning import murmur2
 from crm_shared.settings import Settings
 
@@ -81,7 +81,7 @@ class Kafka:
 
     def admin(self) -> AIOKafkaAdminClient:
         """An administrative client."""
-        return AIOKafkaAdminClient(**self._connection, request_timeout_ms=5_000)
+        return Admin(**self._connection, request_timeout_ms=5_000)
 
     async def start(self, client: AIOKafkaAdminClient | AIOKafkaProducer | AIOKafkaConsumer) -> None:
         """Start a client. The error says why no broker lets us in, which aiokafka would only log."""
