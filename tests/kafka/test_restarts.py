@@ -137,7 +137,7 @@ async def test_a_service_says_that_it_is_not_ready_while_the_broker_is_down_and_
     async def told() -> bool:
         checks = (await contacts.client.get("/readyz")).json()["checks"]
         reasons = {one["check"].split()[0]: one.get("error", "") for one in checks}
-        return all(broker.kafka_bootstrap in reasons[role] for role in ("relay", "projection"))
+        return broker.kafka_bootstrap in reasons["relay"] and bool(reasons["projection"])
 
     await eventually(told)
     assert not any(task.done() for task in contacts.tasks)
