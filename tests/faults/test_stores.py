@@ -1,15 +1,25 @@
 """Stores that die under load: PostgreSQL at once, the document store by force, the broker with all that it held."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import uuid4
 
 from tests.faults.fleet import Fleet
 from tests.faults.load import Load
 from tests.faults.oracle import Oracle, settled
+from tests.faults.stored import DEFINITIONS, read_log
+
+from contacts_service.application import Contacts, Sighting
+from contacts_service.domain import Customer, Identifier
+from crm_shared.errors import RelataError, StoreUnavailable
+from crm_shared.writer import Command, Outcome, Writer
 
 Tally = Callable[..., None]
 
 POSTGRES_STOPS = 4
+STOPS_IN_FLIGHT = 6
+CALLERS = 32
 DOCUMENT_KILLS = 3
 WIPES = 3
 
@@ -42,6 +52,66 @@ async def test_postgresql_stopped_at_once_under_load_loses_nothing_and_no_stored
         retries=load.retries,
         events=oracle.public_events,
         slowest_ms=round(load.longest_seconds * 1000),
+    )
+
+
+async def test_many_commands_in_flight_when_postgresql_stops_at_once_are_stored_or_refused_and_never_in_conflict(
+    fleet: Fleet, count: int, tally: Tally
+) -> None:
+    # given a service without an interface, and callers that never repeat a command
+    settings = fleet.settings("contacts")
+    contacts = Contacts(settings.eventsourcing_env("contacts"))
+    writer = Writer(contacts)
+    answered: dict[str, Outcome[str]] = {}
+    refused: list[Exception] = []
+    recognised = 0
+
+    def found_stored(events: Sequence[Any]) -> list[int] | None:
+        nonlocal recognised
+        positions = look(events)
+        recognised += positions is not None
+        return positions
+
+    look = writer._positions_if_stored
+    writer._positions_if_stored = found_stored  # type: ignore[method-assign]  # to count
+
+    async def call(number: int) -> None:
+        for turn in range(10_000):
+            if stopping.is_set():
+                return
+            email = Identifier("email", f"flight-{number}-{turn}-{uuid4().hex}@example.com")
+            sighting = Sighting("test", [email])
+            command = Command(lambda unit: contacts.identify(unit, sighting).customer_id, reads=sighting.claim_ids)  # noqa: B023
+            try:
+                answered[email.value] = await writer.run(command)
+            except RelataError as error:
+                refused.append(error)
+
+    # when PostgreSQL stops at once again and again
+    stopping = asyncio.Event()
+    callers = [asyncio.create_task(call(number)) for number in range(CALLERS)]
+    for _ in range(STOPS_IN_FLIGHT * count):
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(fleet.servers.postgres.stop, "immediate")
+        await asyncio.to_thread(fleet.servers.postgres.start)
+    await asyncio.sleep(0.5)
+    stopping.set()
+    await asyncio.gather(*callers)
+    await asyncio.to_thread(writer.close)
+    contacts.close()
+
+    # then whatever was answered is stored where the answer says, and the rest was told that the store is away
+    assert {type(error) for error in refused} <= {StoreUnavailable}
+    log = read_log(DEFINITIONS["contacts"], settings)
+    stored = {
+        event.identifiers[0]["value"]: (str(event.originator_id), position)
+        for event, position in log.events
+        if isinstance(event, Customer.Created)
+    }
+    assert all(stored[email] == (one.value, one.position) for email, one in answered.items())
+    await settled(fleet.settings)
+    tally(
+        stops=STOPS_IN_FLIGHT * count, commands=len(answered), unavailable=len(refused), recognised_as_stored=recognised
     )
 
 
