@@ -134,6 +134,11 @@ class Oracle:
                 generation = noted["live"] if noted else 1
                 documents = _by_id(database[in_generation(view.collection, generation)].find({}))
                 rows = _by_id(database[in_generation(view.rows, generation)].find({})) if view.rows else {}
+                if view.lookup:
+                    name = view.lookup.collection
+                    entries = _by_id(database[in_generation(name, generation)].find({}))
+                    wanted = {one: view.lookup.fields(document) for one, document in documents.items()}
+                    found += _compare(f"{view.name}: {name}", wanted, entries)
                 shown = _by_id(database["segments"].find({})) if view.name == SEGMENTATION_VIEW else {}
             aside = set((parked or {}).get(view.name, ()))
             folded = self.fold(view)

@@ -14,6 +14,7 @@ from pymongo import AsyncMongoClient
 from contacts_service.main import DEFINITION as CONTACTS
 from crm_shared.contracts.envelope import PublicEvent, Record, decode, encode
 from crm_shared.contracts.registry import events_topic
+from crm_shared.documents import Lookup
 from crm_shared.domain import Aggregate
 from crm_shared.eventstore import LoggedEvent
 from crm_shared.projection import DocumentProjection, Fold
@@ -47,6 +48,7 @@ class View:
     document_id: Callable[[PublicEvent], str]
     row_of: Callable[[PublicEvent], Document | None] = lambda event: None
     rows: str | None = None
+    lookup: Lookup | None = None
 
     def reads(self, event: PublicEvent) -> bool:
         """Whether the event is for this view."""
@@ -61,7 +63,8 @@ def views_of(definition: Definition) -> list[View]:
     if definition is SEGMENTATION:
         topics = [events_topic(source) for source in ("contacts", "interactions", "feedback")]
         name, handles, collection = SEGMENTATION_VIEW, segmentation.HANDLES, segmentation.CUSTOMERS
-        return [View("segmentation", name, topics, handles, collection, fold_facts, _key)]
+        lookup = Lookup(segmentation.LOOKUP, segmentation.found_by)
+        return [View("segmentation", name, topics, handles, collection, fold_facts, _key, lookup=lookup)]
     client: AsyncMongoClient[Document] = AsyncMongoClient(connect=False)
     runtime = cast(Runtime, SimpleNamespace(database=client[definition.service]))
     return [
@@ -74,7 +77,8 @@ def views_of(definition: Definition) -> list[View]:
             one.fold,
             one.document_id,
             one.row_of,
-            one.collections[1] if len(one.collections) > 1 else None,
+            one.rows.name if one.rows is not None else None,
+            one.documents.lookup,
         )
         for one in definition.projections(runtime)
         if isinstance(one, DocumentProjection)

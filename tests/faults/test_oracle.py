@@ -18,7 +18,9 @@ CHANGES: list[tuple[str, str, dict[str, Any]]] = [
     ("segmentation", "customers", {"$set": {"memberships.invented": 1}}),
     ("segmentation", "segments", {"$inc": {"version": 1}}),
     ("feedback", "surveys", {"$set": {"title": "Invented"}}),
+    ("segmentation", "customers_lookup", {"$set": {"partition": -1}}),
     ("customer360", "customers", {"$set": {"contacts.search": []}}),
+    ("customer360", "customers_lookup", {"$set": {"identified_at": None, "seen_at": None}}),
     ("customer360", "timeline", {"$inc": {"position": 1}}),
 ]
 

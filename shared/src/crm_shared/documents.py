@@ -1,7 +1,8 @@
 """Documents of a view: held in memory by the process that owns their partitions, written once per batch."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pymongo import InsertOne, ReplaceOne, WriteConcern
@@ -18,6 +19,22 @@ DOCUMENTS_KEPT = 8_000
 _DUPLICATE_KEY = 11000
 
 
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What documents are found by, in a collection beside them that carries the indexes.
+
+    `fields` names what of a document is searched, sorted or counted by. Most events change none of it, and replacing a
+    document costs twice as much with two indexes as with none.
+    """
+
+    collection: str
+    fields: Callable[[Document], Document]
+
+    def entry(self, one: str, document: Document) -> Document:
+        """The entry of a document with this id."""
+        return {**self.fields(document), "_id": one, "revision": document["revision"]}
+
+
 class WriteConflict(Exception):
     """Another process wrote a document since it was read: read again and decide again."""
 
@@ -27,11 +44,22 @@ class Documents:
 
     Only the owner of a partition writes its documents, so what was read or written once is kept and not read
     again. Should two processes believe to be owners, the revision lets one of them win and the other raises
-    `WriteConflict`.
+    `WriteConflict`. With a `lookup`, an entry of it is written before the document whenever it has changed.
     """
 
-    def __init__(self, database: AsyncDatabase[Document], name: str, *, limit: int = DOCUMENTS_KEPT) -> None:
+    def __init__(
+        self,
+        database: AsyncDatabase[Document],
+        name: str,
+        *,
+        limit: int = DOCUMENTS_KEPT,
+        lookup: Lookup | None = None,
+    ) -> None:
         self.collection: AsyncCollection[Document] = database.get_collection(name, write_concern=DURABLE)
+        self.lookup = lookup
+        self.entries: AsyncCollection[Document] | None = (
+            database.get_collection(lookup.collection, write_concern=DURABLE) if lookup else None
+        )
         self._kept: OrderedDict[str, Document | None] = OrderedDict()
         self._limit = limit
 
@@ -66,11 +94,14 @@ class Documents:
         operations: list[InsertOne[Document] | ReplaceOne[Document]] = []
         replaced = 0
         written: dict[str, Document] = {}
+        entries: list[Document] = []
         for one, document in documents.items():
             before = self._kept.get(one)
             revision = before["revision"] if before else 0
             after = {**document, "_id": one, "revision": revision + 1}
             written[one] = after
+            if self.lookup and (before is None or self.lookup.fields(before) != self.lookup.fields(after)):
+                entries.append(self.lookup.entry(one, after))
             if before is None:
                 operations.append(InsertOne(after))
             else:
@@ -78,19 +109,44 @@ class Documents:
                 operations.append(ReplaceOne({"_id": one, "revision": revision}, after, hint="_id_"))
                 replaced += 1
         try:
+            await self._write_entries(entries)
             result = await self.collection.bulk_write(operations, ordered=False)
+            if result.matched_count != replaced:
+                raise WriteConflict("a document was changed by another process")
         except BulkWriteError as error:
             self.forget(documents)
-            if all(one["code"] == _DUPLICATE_KEY for one in error.details["writeErrors"]):
-                raise WriteConflict("a document was created by another process") from error
+            if not _only_duplicates(error):
+                raise
+            await self._correct_entries(entries)
+            raise WriteConflict("a document was created by another process") from error
+        except WriteConflict:
+            self.forget(documents)
+            await self._correct_entries(entries)
             raise
         except BaseException:
             self.forget(documents)
             raise
-        if result.matched_count != replaced:
-            self.forget(documents)
-            raise WriteConflict("a document was changed by another process")
         self._kept.update(written)
+
+    async def _write_entries(self, entries: Iterable[Document]) -> None:
+        """Write entries, except where there is one of a later revision."""
+        operations = [
+            ReplaceOne({"_id": entry["_id"], "revision": {"$lte": entry["revision"]}}, entry, upsert=True)
+            for entry in entries
+        ]
+        if self.entries is None or not operations:
+            return
+        try:
+            await self.entries.bulk_write(operations, ordered=False)
+        except BulkWriteError as error:
+            if not _only_duplicates(error):
+                raise
+
+    async def _correct_entries(self, entries: Iterable[Document]) -> None:
+        """Make entries whose documents were not written say again what the documents say."""
+        if self.lookup and (ids := [entry["_id"] for entry in entries]):
+            found = [document async for document in self.collection.find({"_id": {"$in": ids}})]
+            await self._write_entries([self.lookup.entry(document["_id"], document) for document in found])
 
     def forget(self, ids: Iterable[str]) -> None:
         """Read these again the next time."""
@@ -100,3 +156,7 @@ class Documents:
     def forget_all(self) -> None:
         """Read everything again: partitions may have been somebody else's in between."""
         self._kept.clear()
+
+
+def _only_duplicates(error: BulkWriteError) -> bool:
+    return all(one["code"] == _DUPLICATE_KEY for one in error.details["writeErrors"])

@@ -1,7 +1,9 @@
 """How far a view has come: per partition, the last log position of each source, and the most recent ones."""
 
 import asyncio
+import sys
 import time
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -55,7 +57,8 @@ class PartitionProgress:
             "partition": self.partition,
             "cluster": self.cluster,
             "done": self.done,
-            "recent": self.recent,
+            # As bytes: a document store takes ten times as long over as many numbers.
+            "recent": {source: _packed(positions) for source, positions in self.recent.items()},
             # Names of topics hold dots, and so make poor keys.
             "offsets": [[topic, offset] for topic, offset in self.offsets.items()],
             "lag": self.lag,
@@ -96,7 +99,7 @@ class Progress:
                 document["partition"],
                 document["cluster"],
                 document["done"],
-                document["recent"],
+                {source: _unpacked(packed) for source, packed in document["recent"].items()},
                 dict(document["offsets"]),
                 document["lag"],
             )
@@ -161,3 +164,18 @@ def reached(partitions: Sequence[PartitionProgress], source: str, position: int)
     return long_past and all(
         partition.done.get(source, 0) >= position or partition.lag == 0 for partition in partitions
     )
+
+
+def _packed(positions: Sequence[int]) -> bytes:
+    """64-bit integers, little-endian."""
+    return _little_endian(array("q", positions)).tobytes()
+
+
+def _unpacked(packed: bytes) -> list[int]:
+    return _little_endian(array("q", packed)).tolist()
+
+
+def _little_endian(numbers: "array[int]") -> "array[int]":
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers

@@ -3,7 +3,7 @@
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import bson
@@ -13,7 +13,7 @@ from pymongo.errors import BulkWriteError
 
 from crm_shared import crash_points
 from crm_shared.contracts.envelope import PublicEvent
-from crm_shared.documents import DOCUMENTS_KEPT, DURABLE, Document, Documents, WriteConflict
+from crm_shared.documents import DOCUMENTS_KEPT, DURABLE, Document, Documents, Lookup, WriteConflict
 from crm_shared.generations import in_generation
 
 Fold = Callable[[Document | None, PublicEvent], Document]
@@ -81,7 +81,8 @@ class DocumentProjection:
     """Folds events into one document per key, and optionally adds one row per event to a second collection.
 
     Rows carry the event's id as `_id` and are written before the document, so that a crash in between repeats
-    the row and does not lose it. `kept` is how many documents are held in memory for the next batches.
+    the row and does not lose it. `kept` is how many documents are held in memory for the next batches. `indexes`
+    maps the name of a collection to its `IndexModel`s.
     """
 
     def __init__(
@@ -95,13 +96,16 @@ class DocumentProjection:
         fold: Fold,
         document_id: Callable[[PublicEvent], str] = lambda event: event.key,
         rows: "tuple[str, Callable[[PublicEvent], Document | None]] | None" = None,
+        lookup: Lookup | None = None,
         indexes: Mapping[str, Sequence[Any]] | None = None,
         kept: int = DOCUMENTS_KEPT,
     ) -> None:
         self.name = name
         self.topics = topics
         self.handles = handles
-        self.collections = (collection, rows[0]) if rows else (collection,)
+        self._collection = collection
+        self._rows = rows[0] if rows else None
+        self._lookup = lookup
         self._database = database
         self.fold = fold
         self.document_id = document_id
@@ -110,14 +114,25 @@ class DocumentProjection:
         self._kept = kept
         self._write_to(1)
 
+    @property
+    def collections(self) -> Sequence[str]:
+        """The names of what it writes, in the first generation; the documents come first."""
+        beside = (self._rows, self._lookup.collection if self._lookup else None)
+        return [self._collection, *(name for name in beside if name is not None)]
+
     def _write_to(self, generation: int) -> None:
         self.generation = generation
-        documents, *rows = (in_generation(name, generation) for name in self.collections)
-        self.documents = Documents(self._database, documents, limit=self._kept)
-        self.rows = self._database.get_collection(rows[0], write_concern=DURABLE) if rows else None
+        lookup = self._lookup
+        if lookup is not None:
+            lookup = replace(lookup, collection=in_generation(lookup.collection, generation))
+        name = in_generation(self._collection, generation)
+        self.documents = Documents(self._database, name, limit=self._kept, lookup=lookup)
+        self.rows = None
+        if self._rows is not None:
+            self.rows = self._database.get_collection(in_generation(self._rows, generation), write_concern=DURABLE)
 
     async def prepare(self, generation: int) -> None:
-        """Create the indexes (`indexes` maps a collection's name to its `IndexModel`s)."""
+        """Create the indexes."""
         self._write_to(generation)
         for collection, models in self._indexes.items():
             await self._database[in_generation(collection, generation)].create_indexes(list(models))

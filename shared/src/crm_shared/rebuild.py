@@ -142,6 +142,9 @@ class Rebuild:
                     events += 1
                 await self._insert(self._projection.rows, rows)
         await self._insert(self._projection.documents.collection, documents.values())
+        if (lookup := self._projection.documents.lookup) is not None:
+            entries = (lookup.entry(one, document) for one, document in documents.items())
+            await self._insert(self._projection.documents.entries, entries)
         for one in partitions:
             noted.offsets[one.topic] = await consumer.position(one)
         return events

@@ -19,7 +19,7 @@ from crm_shared.writer import Command, Writer
 from segmentation_service.application import Segmentation
 from segmentation_service.conditions import parse
 from segmentation_service.domain import Segment
-from segmentation_service.projections import Customers, Definition, awaiting
+from segmentation_service.projections import LOOKUP, Customers, Definition, awaiting
 
 log = logging.getLogger(__name__)
 
@@ -126,15 +126,14 @@ class Evaluated(Customers):
         pending = {key: version for key, version in wanted.items() if evaluated.get(key) != version}
         if not pending:
             return False
-        total = await self.documents.collection.count_documents({"partition": partition})
+        lookup = self._database[LOOKUP]
+        total = await lookup.count_documents({"partition": partition})
         done, last = 0, ""
         await self._note(partition, pending, done, total)
         while True:
             chunk = [
                 one["_id"]
-                async for one in self.documents.collection.find(
-                    {"partition": partition, "_id": {"$gt": last}}, {"_id": 1}
-                )
+                async for one in lookup.find({"partition": partition, "_id": {"$gt": last}}, {"_id": 1})
                 .sort("_id", 1)
                 .limit(CUSTOMERS_AT_ONCE)
             ]

@@ -13,7 +13,7 @@ from crm_shared.context import CommandContext
 from crm_shared.contracts import contacts, feedback, interactions
 from crm_shared.contracts.envelope import PublicEvent
 from crm_shared.contracts.registry import event_type_of, events_topic
-from crm_shared.documents import Document, Documents, WriteConflict
+from crm_shared.documents import Document, Documents, Lookup, WriteConflict
 from crm_shared.errors import StoreUnavailable
 from crm_shared.kafka import Kafka
 from crm_shared.projection import Failure, advance
@@ -28,6 +28,7 @@ R = TypeVar("R")
 
 NAME = "segmentation-service.customers"
 CUSTOMERS = "customers"
+LOOKUP = "customers_lookup"
 
 HANDLES = frozenset(
     event_type_of(model).ce_type
@@ -54,6 +55,11 @@ class Definition:
     condition: Condition
 
 
+def found_by(document: Document) -> Document:
+    """What a customer is found by: to be evaluated with its partition, and as a member."""
+    return {name: document.get(name) for name in ("partition", "member_of", "memberships")}
+
+
 class Customers:
     """Folds events into facts, and decides about memberships after each.
 
@@ -72,7 +78,8 @@ class Customers:
         self.handles = HANDLES
         # A view that decides cannot be built beside the live one; lost documents are folded again in place.
         self.generation = 1
-        self.documents = Documents(database, CUSTOMERS)
+        self.documents = Documents(database, CUSTOMERS, lookup=Lookup(LOOKUP, found_by))
+        self._database = database
         self.index = SegmentIndex()
         self.definitions: dict[str, Definition] = {}
         # Segment key -> name and version that it was retired with.
@@ -86,7 +93,7 @@ class Customers:
 
     async def prepare(self, generation: int) -> None:
         """Create the indexes."""
-        await self.documents.collection.create_indexes(
+        await self._database[LOOKUP].create_indexes(
             [IndexModel([("partition", 1), ("_id", 1)]), IndexModel([("member_of", 1), ("_id", 1)])]
         )
 

@@ -14,7 +14,7 @@ from crm_shared.http.queries import read_cursor, write_cursor
 from crm_shared.progress import POLL_SECONDS, WAIT_SECONDS
 from segmentation_service.conditions import Condition, evaluate, explain, parse
 from segmentation_service.evaluation import LEARNT, SEGMENTS
-from segmentation_service.projections import CUSTOMERS
+from segmentation_service.projections import CUSTOMERS, LOOKUP
 
 SAMPLE = 10
 
@@ -25,6 +25,7 @@ class Segments:
     def __init__(self, database: AsyncDatabase[Document], partitions: int) -> None:
         self._segments = database[SEGMENTS]
         self._customers = database[CUSTOMERS]
+        self._lookup = database[LOOKUP]
         self._learnt = database[LEARNT]
         self._partitions = partitions
 
@@ -54,7 +55,7 @@ class Segments:
         last = read_cursor(cursor, str)[0] if cursor else ""
         query = {"member_of": key, "_id": {"$gt": last}}
         shown = {f"memberships.{key}": 1}
-        found = await self._customers.find(query, shown).sort("_id", 1).limit(limit + 1).to_list()
+        found = await self._lookup.find(query, shown).sort("_id", 1).limit(limit + 1).to_list()
         items = [{"customer_id": one["_id"], "since": rfc3339(one["memberships"][key])} for one in found[:limit]]
         return {"items": items, "next_cursor": write_cursor(items[-1]["customer_id"]) if len(found) > limit else None}
 
@@ -103,7 +104,7 @@ class Segments:
             "condition": definition["condition"],
             "version": definition["version"],
             "status": "ready" if ready else "evaluating",
-            "members": await self._customers.count_documents({"member_of": definition["_id"]}),
+            "members": await self._lookup.count_documents({"member_of": definition["_id"]}),
             "evaluated": {"done": sum(one["done"] for one in noted), "total": sum(one["total"] for one in noted)},
             "defined_at": rfc3339(definition["defined_at"]),
         }

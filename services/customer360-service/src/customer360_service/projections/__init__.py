@@ -5,13 +5,15 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from crm_shared.contracts import contacts, feedback, interactions, segmentation
 from crm_shared.contracts.registry import event_type_of, events_topic
-from crm_shared.documents import Document
+from crm_shared.documents import Document, Lookup
 from crm_shared.projection import DocumentProjection
 from customer360_service.projections.customer import fold
 from customer360_service.projections.timeline import row
+from customer360_service.projections.times import earliest
 
 NAME = "customer360-service.customers"
 CUSTOMERS = "customers"
+LOOKUP = "customers_lookup"
 TIMELINE = "timeline"
 SOURCES = ("contacts", "interactions", "segmentation", "feedback")
 
@@ -35,9 +37,9 @@ HANDLES = frozenset(
 
 # Every index slows the projection down: one for each way of asking, and none to spare.
 _INDEXES = {
-    CUSTOMERS: [
-        IndexModel("contacts.search"),
-        IndexModel([("contacts.first_at", ASCENDING), ("_id", ASCENDING)]),
+    LOOKUP: [
+        IndexModel("search"),
+        IndexModel([("identified_at", ASCENDING), ("_id", ASCENDING)]),
     ],
     TIMELINE: [
         IndexModel([("customer_id", ASCENDING), ("occurred_at", DESCENDING), ("position", DESCENDING)]),
@@ -46,8 +48,22 @@ _INDEXES = {
 }
 
 
+def found_by(document: Document) -> Document:
+    """What a customer is searched, listed and counted by.
+
+    `identified_at` is when contacts first knew of it, None when it does not; `seen_at` is when any source first did.
+    """
+    contacts = document.get("contacts") or {}
+    return {
+        "search": contacts.get("search") or [],
+        "identifiers": contacts.get("identifiers") or [],
+        "identified_at": contacts.get("first_at"),
+        "seen_at": earliest(*(document[one]["first_at"] for one in SOURCES if one in document)),
+    }
+
+
 def customers(database: AsyncDatabase[Document]) -> DocumentProjection:
-    """The projection that keeps the collections `customers` and `timeline`."""
+    """The projection that keeps the collections `customers`, `customers_lookup` and `timeline`."""
     return DocumentProjection(
         database,
         name=NAME,
@@ -56,5 +72,6 @@ def customers(database: AsyncDatabase[Document]) -> DocumentProjection:
         collection=CUSTOMERS,
         fold=fold,
         rows=(TIMELINE, row),
+        lookup=Lookup(LOOKUP, found_by),
         indexes=_INDEXES,
     )

@@ -14,7 +14,7 @@ from crm_shared.documents import Document
 from crm_shared.errors import InvalidInput, NotFound
 from crm_shared.generations import Generations
 from crm_shared.http.queries import read_cursor, write_cursor
-from customer360_service.projections import CUSTOMERS, NAME, SOURCES
+from customer360_service.projections import CUSTOMERS, LOOKUP, NAME, SOURCES
 from customer360_service.projections.search import digits, whole, words
 from customer360_service.projections.times import LONG_AGO, earliest, latest
 from customer360_service.queries.cursors import read_place, write_place
@@ -26,11 +26,10 @@ _PHONE = re.compile(r"\+[0-9 ().-]+|0[0-9 ().-]{6,}")
 _IN_LISTS = {
     "contacts.profile.name": 1,
     "contacts.identifiers": 1,
-    "contacts.first_at": 1,
     "interactions": 1,
     "feedback.last_at": 1,
 }
-_ORDER = {"contacts.first_at": ASCENDING, "_id": ASCENDING}
+_ORDER = {"identified_at": ASCENDING, "_id": ASCENDING}
 # Above every character that a word can hold.
 _END = "\U0010ffff"
 
@@ -60,7 +59,7 @@ async def customers(
 
     Raises `InvalidInput` for an identifier or search text that cannot name anybody, and for a foreign cursor.
     """
-    collection = await views.collection(NAME, CUSTOMERS)
+    lookup = await views.collection(NAME, LOOKUP)
     conditions: list[dict[str, Any]] = []
     if wanted.identifier is not None:
         conditions += _has_identifier(wanted.identifier)
@@ -72,15 +71,22 @@ async def customers(
             # A stage of its own for each condition: stores that use an index for the first stage's fields only,
             # and only if it has all of them, find the first one by it. Others join the stages by themselves.
             pipeline: list[dict[str, Any]] = [{"$match": one} for one in (*conditions, place)]
-            pipeline += [{"$sort": _ORDER}, {"$limit": left}, {"$project": _IN_LISTS}]
-            found += await (await collection.aggregate(pipeline)).to_list()
-    items = [summary(document) for document in found[:limit]]
+            pipeline += [{"$sort": _ORDER}, {"$limit": left}, {"$project": {"identified_at": 1}}]
+            found += await (await lookup.aggregate(pipeline)).to_list()
+    items = await _summaries(views, [one["_id"] for one in found[:limit]])
     if len(found) <= limit:
         return items, None
     last = found[limit - 1]
     if wanted.identified:
-        return items, write_place(last["contacts"]["first_at"], last["_id"])
+        return items, write_place(last["identified_at"], last["_id"])
     return items, write_cursor(last["_id"])
+
+
+async def _summaries(views: Generations, ids: list[str]) -> list[dict[str, Any]]:
+    """The summaries of these customers, in this order; one whose document is only about to be written is left out."""
+    collection = await views.collection(NAME, CUSTOMERS)
+    found = {one["_id"]: one async for one in collection.find({"_id": {"$in": ids}}, _IN_LISTS)}
+    return [summary(found[one]) for one in ids if one in found]
 
 
 def view(document: Document) -> dict[str, Any]:
@@ -183,11 +189,11 @@ def _places(cursor: str | None, identified: bool) -> list[dict[str, Any]]:
     """
     if not identified:
         after = {"_id": {"$gt": read_cursor(cursor, str)[0]}} if cursor is not None else {}
-        return [{"contacts.first_at": None, **after}]
+        return [{"identified_at": None, **after}]
     if cursor is None:
-        return [{"contacts.first_at": {"$gte": LONG_AGO}}]
+        return [{"identified_at": {"$gte": LONG_AGO}}]
     moment, last_id = read_place(cursor, str)
-    return [{"contacts.first_at": moment, "_id": {"$gt": last_id}}, {"contacts.first_at": {"$gt": moment}}]
+    return [{"identified_at": moment, "_id": {"$gt": last_id}}, {"identified_at": {"$gt": moment}}]
 
 
 def _has_identifier(text: str) -> list[dict[str, Any]]:
@@ -209,7 +215,7 @@ def _has_identifier(text: str) -> list[dict[str, Any]]:
         message = "write email:<address>, phone:<+ and digits> or external:<system>:<value>"
         raise InvalidInput.at("?identifier", "malformed_identifier", message)
     exactly = {"type": kind, "value": value, "system": system}
-    return [{"contacts.search": word}, {"contacts.identifiers": {"$elemMatch": exactly}}]
+    return [{"search": word}, {"identifiers": {"$elemMatch": exactly}}]
 
 
 def _matches(text: str) -> list[dict[str, Any]]:
@@ -225,5 +231,5 @@ def _matches(text: str) -> list[dict[str, Any]]:
     # The longest is likely to be the rarest. Its bounds lead through the index on stores that do not see them in a
     # regular expression, which then makes sure that one and the same word keeps within both.
     longest, *others = sorted(filter(None, wanted), key=len, reverse=True)
-    bounds = {"contacts.search": {"$gte": longest, "$lt": longest + _END}}
-    return [bounds, *({"contacts.search": {"$regex": f"^{re.escape(word)}"}} for word in (longest, *others))]
+    bounds = {"search": {"$gte": longest, "$lt": longest + _END}}
+    return [bounds, *({"search": {"$regex": f"^{re.escape(word)}"}} for word in (longest, *others))]

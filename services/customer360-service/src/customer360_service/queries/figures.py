@@ -13,7 +13,7 @@ from typing import Any
 
 from crm_shared.documents import Document
 from crm_shared.generations import Generations
-from customer360_service.projections import CUSTOMERS, NAME, SOURCES, TIMELINE
+from customer360_service.projections import CUSTOMERS, LOOKUP, NAME, TIMELINE
 from customer360_service.projections.nps import NPS_GROUPS
 from customer360_service.projections.timeline import ACTIVITIES, PURCHASE
 from customer360_service.projections.times import LONG_AGO
@@ -157,16 +157,19 @@ def _by_currency() -> dict[str, Any]:
 
 async def _identified(views: Generations, end: datetime | None) -> int:
     known = {"$gte": LONG_AGO} if end is None else {"$gte": LONG_AGO, "$lt": end}
-    return await (await views.collection(NAME, CUSTOMERS)).count_documents({"contacts.first_at": known})
+    return await (await views.collection(NAME, LOOKUP)).count_documents({"identified_at": known})
 
 
 async def _unidentified(views: Generations, end: datetime | None) -> int:
-    collection = await views.collection(NAME, CUSTOMERS)
-    unidentified = {"contacts.first_at": None}
+    lookup = await views.collection(NAME, LOOKUP)
+    unidentified = {"identified_at": None}
     if end is None:
-        return await collection.count_documents(unidentified)
-    # In two stages, because not every store finds alternatives by an index.
-    seen = {"$or": [{f"{source}.first_at": {"$lt": end}} for source in SOURCES]}
-    pipeline: list[dict[str, Any]] = [{"$match": unidentified}, {"$match": seen}, {"$count": "customers"}]
-    counted = await (await collection.aggregate(pipeline)).to_list()
+        return await lookup.count_documents(unidentified)
+    # In two stages, because not every store finds by an index that has only one of the two.
+    pipeline: list[dict[str, Any]] = [
+        {"$match": unidentified},
+        {"$match": {"seen_at": {"$lt": end}}},
+        {"$count": "customers"},
+    ]
+    counted = await (await lookup.aggregate(pipeline)).to_list()
     return int(counted[0]["customers"]) if counted else 0
