@@ -1,7 +1,7 @@
 """Documents of a view: held in memory by the process that owns their partitions, written once per batch."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,19 +128,30 @@ class Documents:
             raise
         self._kept.update(written)
 
-    async def _write_entries(self, entries: Iterable[Document]) -> None:
+    async def _write_entries(self, entries: Sequence[Document]) -> None:
         """Write entries, except where there is one of a later revision."""
-        operations = [
-            ReplaceOne({"_id": entry["_id"], "revision": {"$lte": entry["revision"]}}, entry, upsert=True)
-            for entry in entries
-        ]
-        if self.entries is None or not operations:
+        if self.entries is None or not entries:
             return
-        try:
-            await self.entries.bulk_write(operations, ordered=False)
-        except BulkWriteError as error:
-            if not _only_duplicates(error):
-                raise
+        new = [entry for entry in entries if entry["revision"] == 1]
+        later = [entry for entry in entries if entry["revision"] > 1]
+        if new:
+            try:
+                await self.entries.insert_many(new, ordered=False)
+            except BulkWriteError as error:
+                if not _only_duplicates(error):
+                    raise
+                # Written before, and then its document was not.
+                later += [new[one["index"]] for one in error.details["writeErrors"]]
+        if later:
+            operations = [
+                ReplaceOne({"_id": entry["_id"], "revision": {"$lte": entry["revision"]}}, entry, upsert=True)
+                for entry in later
+            ]
+            try:
+                await self.entries.bulk_write(operations, ordered=False)
+            except BulkWriteError as error:
+                if not _only_duplicates(error):
+                    raise
 
     async def _correct_entries(self, entries: Iterable[Document]) -> None:
         """Make entries whose documents were not written say again what the documents say."""
