@@ -129,11 +129,26 @@ async def test_a_header_that_is_no_opaque_id_is_refused_by_name(
 ) -> None:
     client = await api(definition)
 
-    document = refused(
-        await client.request(method, path, json=body, headers={header: "two words"}), 422, "validation_failed"
-    )
+    for value in ("two words", "", "x" * 201):
+        document = refused(
+            await client.request(method, path, json=body, headers={header: value}), 422, "validation_failed"
+        )
 
-    assert [error["field"].lower() for error in document["errors"]] == [f"header:{header.lower()}"]
+        assert [(error["field"], error["code"]) for error in document["errors"]] == [
+            (f"header:{header}", "malformed_header")
+        ]
+
+
+@pytest.mark.parametrize("definition", [CONTACTS, INTERACTIONS, SEGMENTATION, FEEDBACK], ids=lambda one: one.service)
+async def test_openapi_names_the_headers_of_every_command_and_of_nothing_else(api: Api, definition: Any) -> None:
+    document = (await (await api(definition)).get("/openapi.json")).json()
+
+    headers = ["idempotency-key", "traceparent", "x-actor-id", "x-causation-id", "x-correlation-id"]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            named = sorted(one["name"] for one in operation.get("parameters", ()) if one["in"] == "header")
+            command = method != "get" and not path.startswith("/v1/operations/") and not path.endswith("/preview")
+            assert named == (headers if command else []), (method, path)
 
 
 @pytest.mark.parametrize("definition", [CONTACTS, INTERACTIONS, SEGMENTATION, FEEDBACK], ids=lambda one: one.service)
