@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 
-from crm_shared.contracts.registry import EventData, PublicEventType, event_type_of
+from crm_shared.contracts.registry import EventData, event_type_of
 from crm_shared.domain import derived_id_text
 
 Headers = Sequence[tuple[str, bytes]]
@@ -101,22 +101,38 @@ class PublicEvent:
 
 def rfc3339(moment: datetime) -> str:
     """The moment in UTC, for example `1997-01-18T00:00:00Z`; raises ValueError without a zone."""
+    return _rfc3339(moment).decode()
+
+
+def _rfc3339(moment: datetime) -> bytes:
     if moment.tzinfo is not UTC:
         if moment.tzinfo is None:
             raise ValueError("a time needs a zone")
         moment = moment.astimezone(UTC)
-    return moment.isoformat()[: -len("+00:00")] + "Z"
+    # As from `isoformat`, which takes four times as long.
+    return orjson.dumps(moment, option=orjson.OPT_UTC_Z)[1:-1]
+
+
+class _Common(NamedTuple):
+    """What all records of one payload model have in common; `kind` tells the id of a state from its event's."""
+
+    topic: str
+    service: str
+    kind: tuple[str, ...]
+    headers: tuple[tuple[str, bytes], ...]
 
 
 @lru_cache(maxsize=256)
-def _fixed_headers(event_type: PublicEventType) -> tuple[tuple[str, bytes], ...]:
-    return (
+def _common(model: type[EventData]) -> _Common:
+    event_type = event_type_of(model)
+    headers = (
         ("content-type", b"application/json"),
         ("ce_specversion", b"1.0"),
         ("ce_source", f"/{event_type.service}".encode()),
         ("ce_type", event_type.ce_type.encode()),
         ("ce_dataschema", event_type.schema_path.encode()),
     )
+    return _Common(event_type.topic, event_type.service, ("state",) if event_type.state else (), headers)
 
 
 def encode(fact: StoredFact, position: int, key: str, data: EventData) -> Record:
@@ -124,19 +140,17 @@ def encode(fact: StoredFact, position: int, key: str, data: EventData) -> Record
 
     Raises `EnvelopeError` when the record would be larger than 64 KiB.
     """
-    event_type = event_type_of(type(data))
+    topic, service, kind, common_headers = _common(type(data))
     context = fact.context
     key_bytes = key.encode()
-    value = data.model_dump_json().encode()
-    stream_id = str(fact.originator_id)
-    kind = ("state",) if event_type.state else ()
-    event_id = derived_id_text(event_type.service, stream_id, str(fact.originator_version), *kind)
+    value = data.__pydantic_serializer__.to_json(data)
+    event_id = derived_id_text(service, str(fact.originator_id), str(fact.originator_version), *kind)
     headers = [
-        *_fixed_headers(event_type),
+        *common_headers,
         ("ce_id", event_id.encode()),
         ("ce_subject", key_bytes),
-        ("ce_time", rfc3339(fact.occurred_at).encode()),
-        ("ce_recordedtime", rfc3339(fact.timestamp).encode()),
+        ("ce_time", _rfc3339(fact.occurred_at)),
+        ("ce_recordedtime", _rfc3339(fact.timestamp)),
         ("ce_partitionkey", key_bytes),
         ("ce_sequence", b"%020d" % position),
         ("ce_streamversion", b"%020d" % fact.originator_version),
@@ -148,7 +162,7 @@ def encode(fact: StoredFact, position: int, key: str, data: EventData) -> Record
     size = len(value) + len(key_bytes) + _NAMES_BYTES + sum([len(text) for _, text in headers])
     if size > MAX_RECORD_BYTES:
         raise EnvelopeError(f"the event would be {size} bytes; the contract allows {MAX_RECORD_BYTES}")
-    return Record(event_type.topic, key_bytes, value, headers)
+    return Record(topic, key_bytes, value, headers)
 
 
 def type_of(headers: Iterable[tuple[str, bytes]]) -> str | None:
