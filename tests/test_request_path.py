@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -122,6 +123,7 @@ def test_what_each_service_records_of_a_customer_arrives_in_the_360(clients: dic
     for _ in range(100):
         if [one["key"] for one in see(clients, customer_id)["segments"]] == [key]:
             break
+        time.sleep(0.1)
     timeline = call(clients["customer360"], "GET", f"/v1/customers/{customer_id}/timeline")
     assert {one["type"] for one in timeline["items"]} == {
         "CustomerIdentified",
