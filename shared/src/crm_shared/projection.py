@@ -112,7 +112,7 @@ class DocumentProjection:
         self._row = rows[1] if rows else None
         self._indexes = indexes or {}
         self._kept = kept
-        self._write_to(1)
+        self.write_to(1)
 
     @property
     def collections(self) -> Sequence[str]:
@@ -120,7 +120,8 @@ class DocumentProjection:
         beside = (self._rows, self._lookup.collection if self._lookup else None)
         return [self._collection, *(name for name in beside if name is not None)]
 
-    def _write_to(self, generation: int) -> None:
+    def write_to(self, generation: int) -> None:
+        """Write to a generation of the view from now on."""
         self.generation = generation
         lookup = self._lookup
         if lookup is not None:
@@ -133,9 +134,13 @@ class DocumentProjection:
 
     async def prepare(self, generation: int) -> None:
         """Create the indexes."""
-        self._write_to(generation)
+        self.write_to(generation)
+        await self.create_indexes()
+
+    async def create_indexes(self) -> None:
+        """Create the indexes of the generation that is written."""
         for collection, models in self._indexes.items():
-            await self._database[in_generation(collection, generation)].create_indexes(list(models))
+            await self._database[in_generation(collection, self.generation)].create_indexes(list(models))
 
     def take_over(self, partitions: frozenset[int]) -> None:
         """Drop the documents held in memory."""

@@ -1,11 +1,12 @@
 """Rebuilding a view from history: filled beside the live one, compared with it, then switched to."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -61,6 +62,15 @@ class Rebuilt:
     comparison: Comparison
 
 
+@dataclass
+class _Filled:
+    """What one partition's history comes to; `failed` are parked customers as far as they can be folded."""
+
+    documents: dict[str, Document] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
+    events: int = 0
+
+
 class Rebuild:
     """Fills the next generation of one projection's view.
 
@@ -84,7 +94,7 @@ class Rebuild:
         live = await self._generations.live(self._projection.name)
         generation = live + 1
         await self._drop_all_but(live)
-        await self._projection.prepare(generation)
+        self._projection.write_to(generation)
         await self._parking.load()
         progress = Progress(self._database, self._projection.name, self._generations, only=generation)
         admin, consumer = self._kafka.admin(), self._kafka.consumer(group=None)
@@ -98,6 +108,8 @@ class Rebuild:
                 folded += await self._fill_partition(consumer, noted)
                 await progress.save([noted])
                 advanced(partition + 1, self._kafka.partitions, folded)
+            # Over everything at once they cost half of what they add to each insert.
+            await self._projection.create_indexes()
         finally:
             await consumer.stop()
             await admin.close()
@@ -112,42 +124,54 @@ class Rebuild:
         consumer.assign(partitions)
         ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
         await consumer.seek_to_beginning(*partitions)
-        documents: dict[str, Document] = {}
-        failed: set[str] = set()
-        events = 0
-        while any([await consumer.position(one) < ends[one] for one in partitions]):
-            for batch in (await consumer.getmany(timeout_ms=500, max_records=5_000)).values():
-                rows: list[Document] = []
-                for record in batch:
-                    if type_of(record.headers) not in self._projection.handles:
-                        if (place := place_of(record.headers)) is not None:
-                            noted.note(*place)
-                        continue
-                    key = record.key.decode()
-                    if key in failed:
-                        continue
-                    try:
-                        event = decode(record.key, record.value, record.headers)
-                        row = self._fold(documents, event)
-                    except Exception as error:  # whatever it is, it is this event's
-                        if key not in self._parking.keys:
-                            raise Conflict(
-                                f"an event of customer {key} cannot be folded: {error!r}", code="event_not_foldable"
-                            ) from error
-                        failed.add(key)
-                        continue
-                    if row is not None:
-                        rows.append(row)
-                    noted.note(event.service, event.sequence)
-                    events += 1
-                await self._insert(self._projection.rows, rows)
-        await self._insert(self._projection.documents.collection, documents.values())
+        filled = _Filled()
+        # The store inserts rows while the next ones are read and folded.
+        inserting: asyncio.Task[None] | None = None
+        try:
+            while any([await consumer.position(one) < ends[one] for one in partitions]):
+                batches = await consumer.getmany(timeout_ms=500, max_records=INSERT_AT_ONCE)
+                rows = [
+                    row for batch in batches.values() for record in batch if (row := self._take(record, filled, noted))
+                ]
+                if inserting is not None:
+                    await inserting
+                inserting = asyncio.create_task(self._insert(self._projection.rows, rows))
+                await asyncio.sleep(0)  # so that it begins before the next ones are folded
+            if inserting is not None:
+                await inserting
+        finally:
+            if inserting is not None:
+                inserting.cancel()
+                await asyncio.gather(inserting, return_exceptions=True)
+        await self._insert(self._projection.documents.collection, filled.documents.values())
         if (lookup := self._projection.documents.lookup) is not None:
-            entries = (lookup.entry(one, document) for one, document in documents.items())
+            entries = (lookup.entry(one, document) for one, document in filled.documents.items())
             await self._insert(self._projection.documents.entries, entries)
         for one in partitions:
             noted.offsets[one.topic] = await consumer.position(one)
-        return events
+        return filled.events
+
+    def _take(self, record: ConsumerRecord, filled: "_Filled", noted: PartitionProgress) -> Document | None:
+        """Fold a record into what the partition is filled with; its row, if it adds one."""
+        if type_of(record.headers) not in self._projection.handles:
+            if (place := place_of(record.headers)) is not None:
+                noted.note(*place)
+            return None
+        key = record.key.decode()
+        if key in filled.failed:
+            return None
+        try:
+            event = decode(record.key, record.value, record.headers)
+            row = self._fold(filled.documents, event)
+        except Exception as error:  # whatever it is, it is this event's
+            if key not in self._parking.keys:
+                message = f"an event of customer {key} cannot be folded: {error!r}"
+                raise Conflict(message, code="event_not_foldable") from error
+            filled.failed.add(key)
+            return None
+        noted.note(event.service, event.sequence)
+        filled.events += 1
+        return row
 
     def _fold(self, documents: dict[str, Document], event: PublicEvent) -> Document | None:
         """Fold one event into the documents; its row, if it has one and was not there before."""

@@ -7,7 +7,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
@@ -36,8 +36,7 @@ RETRY_SECONDS = 0.5
 AGGREGATES_KEPT = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(NamedTuple):
     """What a stored event says in public: the record key (a customer id, or a definition's own) and the payload."""
 
     key: str
