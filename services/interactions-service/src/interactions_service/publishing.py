@@ -3,8 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from crm_shared.contracts.interactions import InteractionLogged, PurchaseLine, PurchaseRecorded
-from crm_shared.contracts.types import Money
+from crm_shared.contracts.interactions import InteractionLogged, PurchaseRecorded
 from crm_shared.relay import Publication
 from interactions_service.domain import Interaction, Purchase
 
@@ -13,18 +12,16 @@ def publish(event: Any) -> Publication | None:
     """The public event for a stored one, keyed by its customer; None for what is private."""
     match event:
         case Purchase.Created():
-            return Publication(
-                event.customer_id,
-                PurchaseRecorded(
-                    purchase_id=str(event.originator_id),
-                    customer_id=event.customer_id,
-                    system=event.system,
-                    order_id=event.order_id,
-                    total=_money(event.amount, event.currency),
-                    lines=[_line(line, event.currency) for line in event.lines],
-                    channel=event.channel,
-                ),
-            )
+            data = {
+                "purchase_id": str(event.originator_id),
+                "customer_id": event.customer_id,
+                "system": event.system,
+                "order_id": event.order_id,
+                "total": _money(event.amount, event.currency),
+                "lines": [_line(line, event.currency) for line in event.lines],
+                "channel": event.channel,
+            }
+            return Publication(event.customer_id, PurchaseRecorded.model_validate(data))
         case Interaction.Created():
             return Publication(
                 event.customer_id,
@@ -44,16 +41,16 @@ def publish(event: Any) -> Publication | None:
             return None
 
 
-def _line(line: dict[str, Any], currency: str) -> PurchaseLine:
+def _line(line: dict[str, Any], currency: str) -> dict[str, Any]:
     price = line.get("unit_price")
-    return PurchaseLine(
-        sku=line["sku"],
-        name=line.get("name"),
-        category=line.get("category"),
-        quantity=line["quantity"],
-        unit_price=None if price is None else _money(price, currency),
-    )
+    return {
+        "sku": line["sku"],
+        "name": line.get("name"),
+        "category": line.get("category"),
+        "quantity": line["quantity"],
+        "unit_price": None if price is None else _money(price, currency),
+    }
 
 
-def _money(amount: Decimal, currency: str) -> Money:
-    return Money(amount=f"{amount:f}", currency=currency)
+def _money(amount: Decimal, currency: str) -> dict[str, str]:
+    return {"amount": f"{amount:f}", "currency": currency}
