@@ -29,6 +29,8 @@ from crm_shared.tasks import all_or_first_error
 log = logging.getLogger(__name__)
 
 PAGE = 1_000
+# So many events are rendered at a stretch: 3 ms or so.
+SLICE = 100
 IDLE_POLL_SECONDS = 0.5
 CLUSTER_CHECK_SECONDS = 2.0
 STANDBY_SECONDS = 1.0
@@ -156,7 +158,8 @@ class Relay:
                 looked_at = time.monotonic()
                 while True:
                     # Also while nothing happens: a cluster that was wiped needs its history back without a new event.
-                    if page or time.monotonic() - looked_at >= CLUSTER_CHECK_SECONDS:
+                    # A page needs no look of its own: the producer sends to no other cluster.
+                    if time.monotonic() - looked_at >= CLUSTER_CHECK_SECONDS:
                         if (now := await cluster_id(admin)) != cluster:
                             raise ClusterChanged(f"{cluster} became {now}")
                         looked_at = time.monotonic()
@@ -165,16 +168,19 @@ class Relay:
                         page = await self._next(reader, producer, self.position)
                         continue
                     # The next page is read and rendered while this one is on its way.
-                    _, following = await all_or_first_error(
-                        _send(producer, page), self._next(reader, producer, page.last)
+                    _, page = await all_or_first_error(
+                        self._deliver(producer, page, positions, cluster), self._next(reader, producer, page.last)
                     )
-                    crash_points.reach("before_position")
-                    await positions.save(cluster, page.last)
-                    self._moved_to(page.last)
-                    page = following
         finally:
             await producer.stop()
             await admin.close()
+
+    async def _deliver(self, producer: AIOKafkaProducer, page: "_Page", positions: "_Positions", cluster: str) -> None:
+        for part in page.parts:
+            await all_or_first_error(*(send_in_order(producer, batches) for batches in part))
+        crash_points.reach("before_position")
+        await positions.save(cluster, page.last)
+        self._moved_to(page.last)
 
     def _moved_to(self, position: int) -> None:
         self.position = position
@@ -187,12 +193,16 @@ class Relay:
             stored = await cursor.fetchall()
         if not stored:
             return None
-        events = [(self._application.domain_event(one), one.position) for one in stored]
-        records = [
-            encode(event, position, publication.key, publication.data)
-            for event, position in events
-            if (publication := self._publish(event)) is not None
-        ]
+        events: list[tuple[Any, int]] = []
+        records: list[Record] = []
+        for start in range(0, len(stored), SLICE):
+            # In between others have their turn, among them the page before, which is on its way.
+            await asyncio.sleep(0)
+            for one in stored[start : start + SLICE]:
+                event = self._application.domain_event(one)
+                events.append((event, one.position))
+                if (publication := self._publish(event)) is not None:
+                    records.append(encode(event, one.position, publication.key, publication.data))
         states = await asyncio.to_thread(self._states.render, events) if self._states else ()
         return _Page(stored[-1].position, [self._in_batches(producer, some) for some in (records, states)])
 
@@ -219,11 +229,6 @@ class _Page:
 
     last: int
     parts: list[list[list[_Batch]]]
-
-
-async def _send(producer: AIOKafkaProducer, page: _Page) -> None:
-    for part in page.parts:
-        await all_or_first_error(*(send_in_order(producer, batches) for batches in part))
 
 
 def in_batches(producer: AIOKafkaProducer, topic: str, partition: int, records: Sequence[Record]) -> list[_Batch]:
