@@ -72,7 +72,7 @@ async def test_a_clock_that_is_stepped_by_a_day_changes_no_order_and_no_view(
 ) -> None:
     slowest = 0.0
 
-    async with Load(stepped.url, seed=9) as load:
+    async with Load(stepped.url, seed=9, most=2_000 * count) as load:
         for seconds in STEPS * count:
             await load.progress(30)
             clock.step(seconds)

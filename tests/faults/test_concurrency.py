@@ -86,7 +86,7 @@ async def test_a_second_relay_takes_over_within_seconds_when_the_first_is_killed
     relays = [fleet.process("contacts", "relay"), *await asyncio.to_thread(beside.start, ("contacts", "relay"))]
     slowest = 0.0
 
-    async with Load(fleet.url, seed=5) as load:
+    async with Load(fleet.url, seed=5, most=2_000 * count) as load:
         for _ in range(2 * count):
             await load.progress(20)
             leading = [one for one in relays if await leads(one)]
@@ -113,7 +113,7 @@ async def test_projectors_that_join_and_leave_under_load_lose_nothing_and_write_
     services = ("contacts", "customer360", "segmentation")
     joining = [beside.make(service, "project") for service in services]
 
-    async with Load(fleet.url, seed=6) as load:
+    async with Load(fleet.url, seed=6, most=2_000 * count) as load:
         for turn in range(2 * count):
             await load.progress(20)
             await asyncio.to_thread(start_all, joining)

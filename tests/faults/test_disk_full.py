@@ -96,7 +96,7 @@ async def test_a_full_event_store_refuses_clearly_and_heals_by_itself_once_there
     refused = 0
     slowest = 0.0
 
-    async with Load(cramped.url, seed=7) as load:
+    async with Load(cramped.url, seed=7, most=2_000 * count) as load:
         for _ in range(count):
             await load.progress(20)
             disk.fill()
@@ -123,7 +123,7 @@ async def test_a_full_document_store_delays_views_only_and_they_catch_up_once_it
     disk = disks["mongodb"]
     slowest = 0.0
 
-    async with Load(cramped.url, seed=8) as load:
+    async with Load(cramped.url, seed=8, most=2_000 * count) as load:
         for _ in range(count):
             await load.progress(20)
             disk.fill(left=0)

@@ -93,7 +93,7 @@ async def test_a_network_that_is_cut_slow_or_silent_resumes_within_ten_seconds_a
     proxy = far.proxies[store]
     slowest = 0.0
 
-    async with Load(far.url, seed=3, workers=WORKERS) as load:
+    async with Load(far.url, seed=3, workers=WORKERS, most=2_000 * count) as load:
         await load.progress(20)
         for turn in range(count):
             proxy.cut()
