@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID
 
 # Seeded by the system once. These ids must be unique, not secret; asking the system gives up the interpreter, four
 # times per command, and under load it is the writer's thread that has it then.
@@ -15,7 +14,9 @@ _draw = random.Random()  # noqa: S311 - see above
 
 def new_id() -> str:
     """A random lower-case UUID."""
-    return str(UUID(int=_draw.getrandbits(128), version=4))
+    # The same as str(uuid4()) in half its time; every command needs one.
+    text = f"{_draw.getrandbits(128):032x}"
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_draw.choice('89ab')}{text[17:20]}-{text[20:]}"
 
 
 def new_traceparent() -> str:
