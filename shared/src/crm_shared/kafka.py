@@ -36,6 +36,7 @@ class Kafka:
         self.partitions = settings.kafka_partitions
         self._replication_factor = settings.kafka_replication_factor
         self._idempotence = settings.kafka_enable_idempotence
+        self._fetch_wait_ms = settings.kafka_fetch_max_wait_ms
         self._addresses = settings.kafka_bootstrap_servers
         self._security: dict[str, Any] = {"security_protocol": settings.kafka_security_protocol}
         if settings.kafka_security_protocol in ("SSL", "SASL_SSL"):
@@ -70,7 +71,7 @@ class Kafka:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             partition_assignment_strategy=[RangePartitionAssignor],
-            fetch_max_wait_ms=100,
+            fetch_max_wait_ms=self._fetch_wait_ms,
             max_partition_fetch_bytes=2 * 1024 * 1024,
             request_timeout_ms=10_000,
             session_timeout_ms=10_000,

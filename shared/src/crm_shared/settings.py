@@ -28,6 +28,8 @@ class Settings(BaseSettings):
     kafka_replication_factor: int = Field(1, ge=1)
     # Off only for brokers without idempotent producers, such as the embedded one.
     kafka_enable_idempotence: bool = True
+    # Less only for brokers that let a reader wait although there is something new, such as the embedded one.
+    kafka_fetch_max_wait_ms: int = Field(100, ge=1)
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     kafka_sasl_username: str | None = None

@@ -64,7 +64,7 @@ class BrokerServer(KafkaBroker):
 
     def environment(self) -> dict[str, str]:
         """The variables that point a service at this broker, which knows no idempotent producers."""
-        return super().environment() | {"KAFKA_ENABLE_IDEMPOTENCE": "false"}
+        return super().environment() | {"KAFKA_ENABLE_IDEMPOTENCE": "false", "KAFKA_FETCH_MAX_WAIT_MS": "20"}
 
     @property
     def advertised(self) -> str:
