@@ -227,14 +227,15 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
     async def _apply(self, records: Sequence[ConsumerRecord]) -> None:
         events: list[PublicEvent] = []
         source: dict[str, ConsumerRecord] = {}
-        # Partition, service and log position of what this batch passes, and the event's id unless it is skipped.
-        passed: list[tuple[int, str, int, str | None]] = []
+        # What this batch passes, of which partition, and the event's id unless it is skipped.
+        passed: list[tuple[PartitionProgress, str, int, str | None]] = []
+        skipped = 0
         for record in records:
             if type_of(record.headers) not in self._applier.handles:
-                self._count("skipped")
+                skipped += 1
                 # A query may wait for this position all the same: it cannot know what the view makes of it.
                 if (place := place_of(record.headers)) is not None:
-                    passed.append((record.partition, *place, None))
+                    passed.append((self._progress_of(record.partition), *place, None))
                 continue
             key = (record.key or b"").decode("utf-8", "replace")
             if key in self._parking.keys:
@@ -248,14 +249,15 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 continue
             source[event.id] = record
             events.append(event)
-            passed.append((record.partition, event.service, event.sequence, event.id))
+            passed.append((self._progress_of(record.partition), event.service, event.sequence, event.id))
         failed = await self._try(events)
         for key, (left, cause) in failed.items():
             await self._give_up(key, [source[event.id] for event in left], repr(cause))
         left_out = {event.id for left, _ in failed.values() for event in left}
-        for partition, service, position, event_id in passed:
+        for progress, service, position, event_id in passed:
             if event_id not in left_out:
-                self._progress_of(partition).note(service, position)
+                progress.note(service, position)
+        self._count("skipped", skipped)
         self._count("applied", len(events) - len(left_out))
 
     async def _try(self, events: Sequence[PublicEvent]) -> dict[str, tuple[list[PublicEvent], Exception]]:
@@ -307,7 +309,10 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 await self._parking.park(self._producer, key, [], repr(error))
 
     def _progress_of(self, partition: int) -> PartitionProgress:
-        return self._progress.setdefault(partition, PartitionProgress(partition, self._cluster))
+        progress = self._progress.get(partition)
+        if progress is None:
+            progress = self._progress[partition] = PartitionProgress(partition, self._cluster)
+        return progress
 
     async def _bear(self, work: Awaitable[None]) -> None:
         """Do what can as well be done later: that it fails for a moment does not end the membership.

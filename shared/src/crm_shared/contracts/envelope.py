@@ -69,7 +69,7 @@ class Record(NamedTuple):
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PublicEvent:
     """A public event as a subscriber sees it.
 
@@ -210,23 +210,27 @@ def decode(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, 
         data = orjson.loads(value)
         if type(data) is not dict:
             raise EnvelopeError("the payload is not a JSON object")
-        return PublicEvent(
-            id=named["ce_id"],
-            service=service,
-            name=name,
-            major=major,
-            key=key.decode(),
-            subject=named["ce_subject"],
-            occurred_at=_moment(named["ce_time"]),
-            recorded_at=_moment(named["ce_recordedtime"]),
-            sequence=_position(named["ce_sequence"]),
-            stream_version=_position(named["ce_streamversion"]),
-            correlation_id=named["ce_correlationid"],
-            causation_id=named["ce_causationid"],
-            actor=named["ce_actor"],
-            traceparent=named["traceparent"],
-            data=data,
-        )
+        event = object.__new__(PublicEvent)
+        # At once: a frozen dataclass's own constructor sets one field after the other, a tenth of all reading.
+        fields = {
+            "id": named["ce_id"],
+            "service": service,
+            "name": name,
+            "major": major,
+            "key": key.decode(),
+            "subject": named["ce_subject"],
+            "occurred_at": _moment(named["ce_time"]),
+            "recorded_at": _moment(named["ce_recordedtime"]),
+            "sequence": _position(named["ce_sequence"]),
+            "stream_version": _position(named["ce_streamversion"]),
+            "correlation_id": named["ce_correlationid"],
+            "causation_id": named["ce_causationid"],
+            "actor": named["ce_actor"],
+            "traceparent": named["traceparent"],
+            "data": data,
+        }
+        object.__setattr__(event, "__dict__", fields)
+        return event
     except EnvelopeError:
         raise
     except (ValueError, AttributeError) as error:  # not UTF-8, not JSON, not a time; or a null header
