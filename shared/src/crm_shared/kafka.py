@@ -12,7 +12,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
 
 from crm_shared.clients import Admin, Consumer, Producer
-from crm_shared.partitioning import murmur2
+from crm_shared.partitioning import murmur2, murmur2_of_all
 from crm_shared.settings import Settings
 
 # A producer's batch holds one page's records of one partition; the contract caps one record at 64 KiB.
@@ -103,6 +103,10 @@ class Kafka:
     def partition_of(self, key: bytes) -> int:
         """The partition that the Java client's default partitioner chooses for a key."""
         return (murmur2(key) & 0x7FFFFFFF) % self.partitions
+
+    def partitions_of(self, keys: Iterable[bytes]) -> dict[bytes, int]:
+        """The same for many keys."""
+        return {key: (hashed & 0x7FFFFFFF) % self.partitions for key, hashed in murmur2_of_all(keys).items()}
 
     async def ensure_topics(self, admin: AIOKafkaAdminClient, topics: Iterable[Topic]) -> None:
         """Create what is missing. Existing topics are left as they are; RuntimeError if their partitions differ."""

@@ -207,9 +207,10 @@ class Relay:
         return _Page(stored[-1].position, [self._in_batches(producer, some) for some in (records, states)])
 
     def _in_batches(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> "list[list[_Batch]]":
+        partitions = self._kafka.partitions_of(record.key for record in records)
         by_partition: dict[tuple[str, int], list[Record]] = defaultdict(list)
         for record in records:
-            by_partition[record.topic, self._kafka.partition_of(record.key)].append(record)
+            by_partition[record.topic, partitions[record.key]].append(record)
         return [in_batches(producer, topic, partition, some) for (topic, partition), some in by_partition.items()]
 
 
