@@ -257,21 +257,25 @@ class Writer:
 
     async def run_all(self, commands: Sequence[Command[T]]) -> list[Outcome[T] | Exception]:
         """Decide commands in their order and wait until all are durable; one result or error for each."""
+        return await self.submit(commands)
+
+    def submit(self, commands: Sequence[Command[T]]) -> asyncio.Future[list[Outcome[T] | Exception]]:
+        """Queue commands; they are decided in their order, whether or not the results are awaited."""
         if self._closed:
             raise StoreUnavailable("the service is stopping")
-        if not commands:
-            return []
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
+        future: asyncio.Future[list[Outcome[T] | Exception]] = loop.create_future()
+        if not commands:
+            future.set_result([])
+            return future
+        results: list[Outcome[T] | Exception] = [_unanswered] * len(commands)
 
         def answer() -> None:
             # A caller that has gone away has cancelled its future; the command stays stored.
-            loop.call_soon_threadsafe(lambda: None if future.done() else future.set_result(None))
+            loop.call_soon_threadsafe(lambda: None if future.done() else future.set_result(results))
 
-        job = _Job(commands, [_unanswered] * len(commands), answer)
-        self._queue.put(job)
-        await future
-        return job.results
+        self._queue.put(_Job(commands, results, answer))
+        return future
 
     def close(self) -> None:
         """Finish what is queued and stop the thread."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import tempfile
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import IO, Any, TypeVar
 
@@ -20,11 +21,16 @@ from crm_shared.writer import Command, Outcome
 
 M = TypeVar("M", bound=BaseModel)
 
+_Chunk = tuple[list[tuple[int, Command[Answer] | RelataError]], asyncio.Future[list[Outcome[Answer] | Exception]]]
+"""Numbered lines as commands, or what is wrong with them; and the results of those commands."""
+
 log = logging.getLogger(__name__)
 
 NDJSON = "application/x-ndjson"
 IMPORT_LIMIT = 256 * 1024 * 1024
-LINES_PER_CHUNK = 500
+# Small, so that the lines ahead are prepared whenever the writer waits for PostgreSQL; it stores several at once.
+LINES_PER_CHUNK = 100
+CHUNKS_AT_ONCE = 5
 _SPOOLED_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 64 * 1024
 
@@ -56,15 +62,16 @@ async def import_lines(
     # Closed by whoever reads it to the end, or here when the request fails before.
     spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_SPOOLED_BYTES)  # noqa: SIM115
     try:
-        storing: asyncio.Task[None] | None = None
-        async for chunk in _chunks(_numbered_lines(request)):
-            prepared = [(number, _prepare(number, line, caller, model, to_command)) for number, line in chunk]
+        storing: deque[_Chunk] = deque()
+        async for lines in _chunks(_numbered_lines(request)):
             # The next lines are read and checked while these are being stored.
-            if storing is not None:
-                await storing
-            storing = asyncio.create_task(_store(caller, prepared, spool))
-        if storing is not None:
-            await storing
+            if len(storing) == CHUNKS_AT_ONCE:
+                spool.write(await _answers(storing.popleft()))
+            chunk = [(number, _prepare(number, line, caller, model, to_command)) for number, line in lines]
+            commands = [one for _, one in chunk if isinstance(one, Command)]
+            storing.append((chunk, caller.writer.submit(commands)))
+        for stored in storing:
+            spool.write(await _answers(stored))
     except BaseException:
         spool.close()
         raise
@@ -98,12 +105,11 @@ def _prepare(
         return error
 
 
-async def _store(caller: Caller, prepared: list[tuple[int, Command[Answer] | RelataError]], spool: IO[bytes]) -> None:
-    commands = [one for _, one in prepared if isinstance(one, Command)]
-    outcomes = iter(await caller.writer.run_all(commands))
-    for number, one in prepared:
-        result = next(outcomes) if isinstance(one, Command) else one
-        spool.write(orjson.dumps({"line": number, **_said(result)}) + b"\n")
+async def _answers(stored: _Chunk) -> bytes:
+    chunk, submitted = stored
+    outcomes = iter(await submitted)
+    answers = [(number, _said(next(outcomes) if isinstance(one, Command) else one)) for number, one in chunk]
+    return b"".join([orjson.dumps({"line": number, **said}) + b"\n" for number, said in answers])
 
 
 def _said(result: Outcome[Answer] | Exception) -> dict[str, Any]:
