@@ -1,9 +1,9 @@
 """From a command over HTTP to its effect in the customer 360, at a fixed rate of commands.
 
-Nobody asks for each of the customers: one watcher reads, every 5 ms, how far the 360's projection has come in each
+Nobody asks for each of the customers: one watcher reads, every 10 ms, how far the 360's projection has come in each
 partition, which is what a query with `?after=` waits for and is written after the document. A purchase is visible from
 the first such reading that has passed its log position in its customer's partition. Every purchase is so measured, the
-store answers 200 small reads a second, and a delay is up to 5 ms longer than in truth. It begins when the request
+store answers 100 small reads a second, and a delay is up to 10 ms longer than in truth. It begins when the request
 was due, not when a connection was free.
 """
 
@@ -30,7 +30,7 @@ CONNECTIONS = 64
 CUSTOMERS = 5_000
 WARM_UP_SECONDS = 5.0
 SLICES = 6
-LOOK_SECONDS = 0.005
+LOOK_SECONDS = 0.01
 GIVE_UP_SECONDS = 60.0
 
 
