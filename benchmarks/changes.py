@@ -29,7 +29,7 @@ class Purchases:
         return self._of([self._draw() for _ in range(number)])
 
     def _of(self, customers: Sequence[str]) -> list[Record]:
-        made = records(events(customers, f"bench{self._position}"), self._position + 1)
+        made = records(events(customers, "bench", self._position), self._position + 1)
         self._position += len(made)
         return made
 

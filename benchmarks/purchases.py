@@ -43,15 +43,15 @@ def request_body(customer_id: str, order_id: str) -> bytes:
     return (_JSON % (customer_id, order_id)).encode()
 
 
-def events(customers: Iterable[str], prefix: str) -> list[Any]:
-    """A stored event per customer given: one purchase each, an hour after the one before."""
+def events(customers: Iterable[str], prefix: str, first: int = 0) -> list[Any]:
+    """A stored event per customer given: one purchase each, a minute after the one before; `first` counts on."""
     found: list[Any] = []
-    for number, customer_id in enumerate(customers):
+    for number, customer_id in enumerate(customers, first):
         facts = PurchaseFacts(
             customer_id=customer_id,
             system="cdnow",
             order_id=f"{prefix}-{number}",
-            occurred_at=BEGIN + timedelta(hours=number % 10_000),
+            occurred_at=BEGIN + timedelta(minutes=number),
             total=Money(Decimal("29.33"), "USD"),
             lines=(Line("cd", 2),),
         )

@@ -1,6 +1,5 @@
 """The view of contacts: one document per customer with everything known of it."""
 
-from pymongo import IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 
 from crm_shared.contracts import contacts as public
@@ -35,7 +34,6 @@ def customers(database: AsyncDatabase[Document]) -> DocumentProjection:
         handles=HANDLES,
         collection=COLLECTION,
         fold=fold,
-        indexes={COLLECTION: [IndexModel("identifiers.value")]},
     )
 
 
