@@ -8,7 +8,7 @@ from typing import Any
 from pymongo import AsyncMongoClient
 
 import contacts_service.projections
-from benchmarks import consumer, relay, segment_index
+from benchmarks import consumer, relay, segment_index, visible
 from benchmarks.changes import Changes
 from benchmarks.harness import Bench
 from benchmarks.imports import LINES, import_lines
@@ -17,12 +17,15 @@ from benchmarks.purchases import customer_ids, events, records, store, uniform
 from crm_shared.documents import Document
 from crm_shared.service import create_schema
 from interactions_service.application import Interactions
+from relata_local import Stack
 from relata_local.ports import free_port
 from relata_local.services import ServiceProcess
 
 CUSTOMERS = (1_000, 10_000, 50_000)
 IMPORTS = 10
 PARTITIONS = (4, 12, 24)
+RATES = (50, 100, 200, 300)
+RATE_SECONDS = 15.0
 TIMES = 3
 LIVE_EVENTS = 3_000
 
@@ -40,12 +43,19 @@ class Figures:
 async def run(bench: Bench) -> list[dict[str, Any]]:
     """All sweeps."""
     return [
-        asdict(one) for one in (await customers(bench), await stored(bench), *segments(bench), *await partitions(bench))
+        asdict(one)
+        for one in (
+            await customers(bench),
+            await stored(bench),
+            *segments(bench),
+            *await partitions(bench),
+            *await delays(bench),
+        )
     ]
 
 
 async def customers(bench: Bench) -> Figures:
-    """Live projection when nobody is drawn more often than others; 20,000 documents are kept in memory."""
+    """Live projection when nobody is drawn more often than others; 8,000 documents are kept in memory."""
     medians: dict[str, float] = {}
     for number in CUSTOMERS:
         bench.report(f"{number:,} customers")
@@ -118,6 +128,26 @@ async def partitions(bench: Bench) -> list[Figures]:
                 rates[what][str(number)] = statistics.median([await measure(settings) for _ in range(TIMES)])
         application.close()
     return [Figures(what, "partitions", "events/s", medians) for what, medians in rates.items()]
+
+
+async def delays(bench: Bench) -> list[Figures]:
+    """From a command to the customer 360, with all services on the machine, as commands come faster."""
+    found: dict[str, dict[str, float]] = {"p50": {}, "p99": {}}
+    stack = Stack(bench.new_folder())
+    bench.report("starting the services")
+    stack.start()
+    try:
+        for rate in RATES:
+            _, late = await visible.observe(bench, stack, RATE_SECONDS, rate)
+            late.sort()
+            found["p50"][str(rate)] = late[len(late) // 2] * 1000
+            found["p99"][str(rate)] = late[int(len(late) * 0.99)] * 1000
+    finally:
+        stack.stop()
+    return [
+        Figures(f"command to visible 360, {name}", "commands per second", "ms", medians)
+        for name, medians in found.items()
+    ]
 
 
 def markdown(results: list[dict[str, Any]]) -> str:

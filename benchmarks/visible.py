@@ -67,7 +67,7 @@ async def run(bench: Bench) -> list[Row]:
     stack.start()
     try:
         before = processor_seconds(stack)
-        sent, delays = await observe(bench, stack, bench.visible_seconds)
+        sent, delays = await observe(bench, stack, bench.visible_seconds, RATE)
         after = processor_seconds(stack)
         counted = await count_purchases(stack, sent[-1][2])
         assert counted == sum(1 for one in sent if one[2] == sent[-1][2]), "a purchase is missing or doubled"
@@ -95,17 +95,19 @@ async def run(bench: Bench) -> list[Row]:
     ]
 
 
-async def observe(bench: Bench, stack: Stack, seconds: float) -> tuple[list[tuple[float, int, str]], list[float]]:
+async def observe(
+    bench: Bench, stack: Stack, seconds: float, rate: int
+) -> tuple[list[tuple[float, int, str]], list[float]]:
     """What was sent (due at, position, customer), the warm-up included, and the delays after it, in order."""
     kafka = Kafka(bench.settings(stack.servers))
     async with AsyncMongoClient[Document](stack.servers.mongodb_uri) as client:
         watcher = Watcher(client)
         watching = asyncio.create_task(watcher.watch())
         try:
-            bench.report(f"{RATE} purchases per second for {seconds:.0f} s")
+            bench.report(f"{rate} purchases per second for {seconds:.0f} s")
             answers = await load(
                 stack.url("interactions"),
-                *("--rate", str(RATE), "--seconds", str(seconds + WARM_UP_SECONDS)),
+                *("--rate", str(rate), "--seconds", str(seconds + WARM_UP_SECONDS)),
                 *("--connections", str(CONNECTIONS), "--customers", str(CUSTOMERS)),
             )
             sent = sorted((due, position, customer) for due, _, customer, position in answers)
@@ -117,7 +119,7 @@ async def observe(bench: Bench, stack: Stack, seconds: float) -> tuple[list[tupl
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-    return sent, delays[int(RATE * WARM_UP_SECONDS) :]
+    return sent, delays[int(rate * WARM_UP_SECONDS) :]
 
 
 def _delays(watcher: Watcher, kafka: Kafka, sent: Sequence[tuple[float, int, str]]) -> list[float] | None:
