@@ -29,8 +29,6 @@ from crm_shared.tasks import all_or_first_error
 log = logging.getLogger(__name__)
 
 PAGE = 1_000
-# A page of one event costs nearly as much as one of a hundred: after a small one, so long until the next is read.
-GATHER_SECONDS = 0.01
 # So many events are rendered at a stretch: 3 ms or so.
 SLICE = 100
 IDLE_POLL_SECONDS = 0.5
@@ -95,7 +93,6 @@ class Relay:
         self.leading = False
         self.standing_by = False
         self.position = 0
-        self._gather_until = 0.0
         self._trouble = "starting"
 
     async def check(self) -> None:
@@ -191,12 +188,9 @@ class Relay:
 
     async def _next(self, reader: AsyncConnection[DictRow], producer: AIOKafkaProducer, after: int) -> "_Page | None":
         """The page of the log after a position, ready to be sent; None when there is nothing."""
-        await asyncio.sleep(self._gather_until - time.monotonic())
         async with reader.cursor(row_factory=args_row(LoggedEvent), binary=True) as cursor:
             await cursor.execute(self._log_query, (after, PAGE), prepare=True)
             stored = await cursor.fetchall()
-        if len(stored) < SLICE:
-            self._gather_until = time.monotonic() + GATHER_SECONDS
         if not stored:
             return None
         events: list[tuple[Any, int]] = []
