@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pymongo import InsertOne, ReplaceOne, WriteConcern
+import bson
+from bson.raw_bson import RawBSONDocument
+from pymongo import ReplaceOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
@@ -16,6 +18,10 @@ Document = dict[str, Any]
 DURABLE = WriteConcern(w="majority", j=True)
 # Some 5 KB each in memory; a process should stay below 150 MB.
 DOCUMENTS_KEPT = 8_000
+# With fewer documents the seal is no gain.
+SEALED_FROM = 3
+# What is sure to fit into one command.
+SEALED_BYTES = 16 * 1024 * 1024
 _DUPLICATE_KEY = 11000
 
 
@@ -91,8 +97,8 @@ class Documents:
         """
         if not documents:
             return
-        operations: list[InsertOne[Document] | ReplaceOne[Document]] = []
-        replaced = 0
+        new: list[Document] = []
+        changed: list[Document] = []
         written: dict[str, Document] = {}
         entries: list[Document] = []
         for one, document in documents.items():
@@ -102,17 +108,13 @@ class Documents:
             written[one] = after
             if self.lookup and (before is None or self.lookup.fields(before) != self.lookup.fields(after)):
                 entries.append(self.lookup.entry(one, after))
-            if before is None:
-                operations.append(InsertOne(after))
-            else:
-                # The embedded store would consider every index of the collection, at a fifth of the write's cost.
-                operations.append(ReplaceOne({"_id": one, "revision": revision}, after, hint="_id_"))
-                replaced += 1
+            (new if before is None else changed).append(after)
         try:
             await self._write_entries(entries)
-            result = await self.collection.bulk_write(operations, ordered=False)
-            if result.matched_count != replaced:
-                raise WriteConflict("a document was changed by another process")
+            if new:
+                await self.collection.insert_many(new, ordered=False)
+            if changed:
+                await self._replace(changed)
         except BulkWriteError as error:
             self.forget(documents)
             if not _only_duplicates(error):
@@ -127,6 +129,49 @@ class Documents:
             self.forget(documents)
             raise
         self._kept.update(written)
+
+    async def _replace(self, changed: Sequence[Document]) -> None:
+        """Replace documents durably, each guarded by the revision before."""
+        if len(changed) >= SEALED_FROM and not self._is_sharded():
+            encoded = [bson.encode(after) for after in changed]
+            if sum(map(len, encoded)) <= SEALED_BYTES:
+                await self._replace_and_seal(changed, encoded)
+                return
+        # Without the hint the embedded store would consider every index of the collection.
+        operations = [ReplaceOne(_before(after), after, hint="_id_") for after in changed]
+        result = await self.collection.bulk_write(operations, ordered=False)
+        _require(result.matched_count == len(changed))
+
+    async def _replace_and_seal(self, changed: Sequence[Document], encoded: Sequence[bytes]) -> None:
+        """The same with one wait for the disk, which the embedded store would need for each document.
+
+        One command replaces one document after the other without waiting for the journal. Then a durable write to
+        the last of them, which must still be as the command left it. A journal is written in order, and so is the
+        log of a replica set: what has the last document has the others, and when the seal is durable all are. A store
+        that restarted in between and lost the end of its journal has lost the last document, too: a conflict.
+        """
+        statements = [
+            {"q": _before(after), "u": RawBSONDocument(raw), "hint": "_id_"}
+            for after, raw in zip(changed, encoded, strict=True)
+        ]
+        command = {"update": self.collection.name, "updates": statements, "ordered": True, "writeConcern": {"w": 1}}
+        result = await self.collection.database.command(command)
+        if "writeErrors" in result:
+            raise BulkWriteError(result)
+        _require(result["n"] == len(changed))
+        await self._seal(changed[-1])
+
+    async def _seal(self, last: Document) -> None:
+        sealed = await self.collection.update_one(
+            {"_id": last["_id"], "revision": last["revision"]}, {"$inc": {"revision": 1}}
+        )
+        _require(sealed.matched_count == 1)
+        last["revision"] += 1
+
+    def _is_sharded(self) -> bool:
+        """Whether documents are spread over several stores, each with a journal of its own."""
+        servers = self.collection.database.client.topology_description.server_descriptions().values()
+        return any(server.server_type_name == "Mongos" for server in servers)
 
     async def _write_entries(self, entries: Sequence[Document]) -> None:
         """Write entries, except where there is one of a later revision."""
@@ -167,6 +212,15 @@ class Documents:
     def forget_all(self) -> None:
         """Read everything again: partitions may have been somebody else's in between."""
         self._kept.clear()
+
+
+def _before(after: Document) -> Document:
+    return {"_id": after["_id"], "revision": after["revision"] - 1}
+
+
+def _require(all_matched: bool) -> None:
+    if not all_matched:
+        raise WriteConflict("a document was changed by another process, or the store has lost its last writes")
 
 
 def _only_duplicates(error: BulkWriteError) -> bool:
