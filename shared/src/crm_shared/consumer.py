@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -227,15 +228,15 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
     async def _apply(self, records: Sequence[ConsumerRecord]) -> None:
         events: list[PublicEvent] = []
         source: dict[str, ConsumerRecord] = {}
-        # What this batch passes, of which partition, and the event's id unless it is skipped.
-        passed: list[tuple[PartitionProgress, str, int, str | None]] = []
+        # The log positions that this batch passes, per partition and service.
+        passed: dict[tuple[int, str], list[int]] = defaultdict(list)
         skipped = 0
         for record in records:
             if type_of(record.headers) not in self._applier.handles:
                 skipped += 1
                 # A query may wait for this position all the same: it cannot know what the view makes of it.
                 if (place := place_of(record.headers)) is not None:
-                    passed.append((self._progress_of(record.partition), *place, None))
+                    passed[record.partition, place[0]].append(place[1])
                 continue
             key = (record.key or b"").decode("utf-8", "replace")
             if key in self._parking.keys:
@@ -249,14 +250,14 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 continue
             source[event.id] = record
             events.append(event)
-            passed.append((self._progress_of(record.partition), event.service, event.sequence, event.id))
+            passed[record.partition, event.service].append(event.sequence)
         failed = await self._try(events)
         for key, (left, cause) in failed.items():
             await self._give_up(key, [source[event.id] for event in left], repr(cause))
-        left_out = {event.id for left, _ in failed.values() for event in left}
-        for progress, service, position, event_id in passed:
-            if event_id not in left_out:
-                progress.note(service, position)
+        left_out = {(event.service, event.sequence) for left, _ in failed.values() for event in left}
+        for (partition, service), positions in passed.items():
+            applied = [one for one in positions if (service, one) not in left_out] if left_out else positions
+            self._progress_of(partition).note(service, *applied)
         self._count("skipped", skipped)
         self._count("applied", len(events) - len(left_out))
 

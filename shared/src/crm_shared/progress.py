@@ -40,15 +40,16 @@ class PartitionProgress:
     offsets: dict[str, int] = field(default_factory=dict)
     lag: int = 0
 
-    def note(self, source: str, position: int) -> None:
-        """The event at this log position has been applied, now or earlier, or passed."""
-        if position <= self.done.get(source, 0):
-            return
-        self.done[source] = position
+    def note(self, source: str, *positions: int) -> None:
+        """The events at these log positions have been applied, in this order, now or earlier, or passed."""
+        last = self.done.get(source, 0)
         recent = self.recent.setdefault(source, [])
-        recent.append(position)
-        if len(recent) > RECENT:
-            del recent[: len(recent) - RECENT]
+        for position in positions:
+            if position > last:
+                last = position
+                recent.append(position)
+        self.done[source] = last
+        del recent[:-RECENT]
 
     def to_document(self, projection: str) -> Document:
         return {
