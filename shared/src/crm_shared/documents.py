@@ -18,6 +18,8 @@ Document = dict[str, Any]
 DURABLE = WriteConcern(w="majority", j=True)
 # Some 5 KB each in memory; a process should stay below 150 MB.
 DOCUMENTS_KEPT = 8_000
+# The collection of the marks by which what was written before is made durable.
+MARKS = "durability_marks"
 # With fewer documents the seal is no gain.
 SEALED_FROM = 3
 # What is sure to fit into one command.
@@ -66,8 +68,11 @@ class Documents:
         self.entries: AsyncCollection[Document] | None = (
             database.get_collection(lookup.collection, write_concern=DURABLE) if lookup else None
         )
+        self._marks: AsyncCollection[Document] = database.get_collection(MARKS, write_concern=DURABLE)
         self._kept: OrderedDict[str, Document | None] = OrderedDict()
         self._limit = limit
+        # Whether the store may hold documents that are not durable: a batch may have ended before its seal.
+        self._unsealed = True
 
     def not_held(self, ids: Iterable[str]) -> list[str]:
         """Those that `load` will read from the store."""
@@ -78,6 +83,8 @@ class Documents:
         wanted = dict.fromkeys(ids)
         missing = [one for one in wanted if one not in self._kept]
         if missing:
+            if self._unsealed:
+                await self._mark()
             found: dict[str, Document | None] = dict.fromkeys(missing)
             async for document in self.collection.find({"_id": {"$in": missing}}):
                 found[document["_id"]] = document
@@ -89,6 +96,11 @@ class Documents:
         while len(self._kept) > max(self._limit, len(wanted)):
             self._kept.popitem(last=False)
         return loaded
+
+    async def _mark(self) -> None:
+        """Make durable whatever was written so far, so that what is read afterwards cannot be lost any more."""
+        await self._marks.update_one({"_id": self.collection.name}, {"$inc": {"marks": 1}}, upsert=True)
+        self._unsealed = False
 
     async def write(self, documents: Mapping[str, Document]) -> None:
         """Write documents that `load` returned (or did not find), changed by their fold.
@@ -206,11 +218,13 @@ class Documents:
 
     def forget(self, ids: Iterable[str]) -> None:
         """Read these again the next time."""
+        self._unsealed = True
         for one in ids:
             self._kept.pop(one, None)
 
     def forget_all(self) -> None:
         """Read everything again: partitions may have been somebody else's in between."""
+        self._unsealed = True
         self._kept.clear()
 
 
