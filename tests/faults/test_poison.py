@@ -75,7 +75,7 @@ async def test_repeats_stale_redelivery_and_poison_leave_every_view_as_the_store
 ) -> None:
     chance = random.Random(6)
     # given a history with everything in it
-    await make_history(launch, EVENTS * count)
+    await make_history(launch, EVENTS * count, seconds=120 * count)
     oracle = await settled(settings_for, seconds=120 * count)
     poison = Poison()
     monkeypatch.setattr(segmentation, "fold_facts", poison.guard(segmentation.fold_facts))
@@ -120,7 +120,7 @@ async def test_repeats_stale_redelivery_and_poison_leave_every_view_as_the_store
     )
 
 
-async def make_history(launch: Launch, events: int) -> None:
+async def make_history(launch: Launch, events: int, *, seconds: float) -> None:
     """Customers, purchases and segments in bulk, and some of everything; all stopped again when the views are equal."""
     services = {service: await launch(definition) for service, definition in DEFINITIONS.items()}
     for number in range(SEGMENTS):
@@ -147,7 +147,7 @@ async def make_history(launch: Launch, events: int) -> None:
     async with Load("http://{}".format, seed=6, most=COMMANDS, transports=transports) as load:
         await load.progress(COMMANDS)
     assert not load.trouble
-    await settled(lambda service: services[service].runtime.settings)
+    await settled(lambda service: services[service].runtime.settings, seconds=seconds)
     for one in services.values():
         await one.stop()
 
