@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.faults import oracle
 from tests.faults.fleet import Fleet
 
 HERE = Path(__file__).parent
@@ -13,6 +14,10 @@ _tallies: list[str] = []
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--count", type=int, default=1, help="how many times as many faults as continuous integration")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    oracle.patience_seconds *= config.getoption("--count")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

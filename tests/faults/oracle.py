@@ -39,6 +39,8 @@ from segmentation_service.domain import Memberships, Segment
 # What says how often something was written, or what it waited for, and not what is known.
 BOOKKEEPING = frozenset({"_id", "revision", "awaiting", "decisions"})
 SHOWN = 5
+# How long views may take to settle; longer in a longer run, whose logs grow from test to test.
+patience_seconds = 120.0
 _AWARE: CodecOptions[Document] = CodecOptions(tz_aware=True)
 
 
@@ -351,10 +353,11 @@ async def settled(
     *,
     services: Sequence[str] = tuple(DEFINITIONS),
     parked: Mapping[str, Collection[str]] | None = None,
-    seconds: float = 120,
+    seconds: float | None = None,
 ) -> Oracle:
     """Wait until nothing is stored any more and every view equals the oracle; AssertionError with what differs."""
     differences = ["nothing was compared yet"]
+    seconds = patience_seconds if seconds is None else seconds
     deadline = asyncio.get_running_loop().time() + seconds
     before: Oracle | None = None
     while True:

@@ -75,8 +75,8 @@ async def test_repeats_stale_redelivery_and_poison_leave_every_view_as_the_store
 ) -> None:
     chance = random.Random(6)
     # given a history with everything in it
-    await make_history(launch, EVENTS * count, seconds=120 * count)
-    oracle = await settled(settings_for, seconds=120 * count)
+    await make_history(launch, EVENTS * count)
+    oracle = await settled(settings_for)
     poison = Poison()
     monkeypatch.setattr(segmentation, "fold_facts", poison.guard(segmentation.fold_facts))
 
@@ -98,7 +98,7 @@ async def test_repeats_stale_redelivery_and_poison_leave_every_view_as_the_store
     # then each poison has parked its customer in the projections that need it, and nobody else
     expected = parked_by(oracle, chosen)
     consumers = [consumer for view in views for consumer in view.runtime.consumers]
-    after = await settled(settings_for, parked=expected, seconds=180 * count)
+    after = await settled(settings_for, parked=expected)
     assert await parked(consumers) == expected
 
     # and when the folds are mended, a release brings all back, except those whose records cannot be read
@@ -110,7 +110,7 @@ async def test_repeats_stale_redelivery_and_poison_leave_every_view_as_the_store
     async with asyncio.timeout(RELEASE_SECONDS * count):
         while await parked(consumers) != lasting:
             await asyncio.sleep(0.5)
-    after = await settled(settings_for, parked=lasting, seconds=120 * count)
+    after = await settled(settings_for, parked=lasting)
     tally(
         events=after.public_events,
         records=sent,
@@ -120,7 +120,7 @@ async def test_repeats_stale_redelivery_and_poison_leave_every_view_as_the_store
     )
 
 
-async def make_history(launch: Launch, events: int, *, seconds: float) -> None:
+async def make_history(launch: Launch, events: int) -> None:
     """Customers, purchases and segments in bulk, and some of everything; all stopped again when the views are equal."""
     services = {service: await launch(definition) for service, definition in DEFINITIONS.items()}
     for number in range(SEGMENTS):
@@ -147,7 +147,7 @@ async def make_history(launch: Launch, events: int, *, seconds: float) -> None:
     async with Load("http://{}".format, seed=6, most=COMMANDS, transports=transports) as load:
         await load.progress(COMMANDS)
     assert not load.trouble
-    await settled(lambda service: services[service].runtime.settings, seconds=seconds)
+    await settled(lambda service: services[service].runtime.settings)
     for one in services.values():
         await one.stop()
 
