@@ -23,6 +23,7 @@ from tests.faults.stored import (
     SettingsFor,
     View,
     aggregates,
+    last_position,
     read_log,
     views_of,
 )
@@ -64,11 +65,12 @@ class Oracle:
     logs: Mapping[str, Log]
     services: Sequence[str] = tuple(DEFINITIONS)
     seed: int = field(default_factory=lambda: random.randrange(2**32))
+    _folded: dict[str, "Folded"] = field(init=False, default_factory=dict)
 
     @classmethod
     def read(cls, settings_for: SettingsFor, services: Sequence[str] = tuple(DEFINITIONS)) -> "Oracle":
         """Read all event stores now."""
-        logs = {one: read_log(DEFINITIONS[one], settings_for(one)) for one in services if DEFINITIONS[one].application}
+        logs = {one: read_log(DEFINITIONS[one], settings_for(one)) for one in _with_log(services)}
         return cls(settings_for, logs, services)
 
     @property
@@ -143,7 +145,9 @@ class Oracle:
                     found += _compare(f"{view.name}: {name}", wanted, entries)
                 shown = _by_id(database["segments"].find({})) if view.name == SEGMENTATION_VIEW else {}
             aside = set((parked or {}).get(view.name, ()))
-            folded = self.fold(view)
+            if view.name not in self._folded:
+                self._folded[view.name] = self.fold(view)
+            folded = self._folded[view.name]
             expected, expected_rows = folded.documents, folded.rows
             if aside:
                 theirs = {one for one, key in folded.owners.items() if key in aside}
@@ -359,17 +363,30 @@ async def settled(
     differences = ["nothing was compared yet"]
     seconds = patience_seconds if seconds is None else seconds
     deadline = asyncio.get_running_loop().time() + seconds
-    before: Oracle | None = None
+    before: dict[str, int] = {}
+    oracle: Oracle | None = None
     while True:
         began = asyncio.get_running_loop().time()
-        oracle = await asyncio.to_thread(Oracle.read, settings_for, services)
-        if before is not None and oracle.positions == before.positions:
+        positions = await asyncio.to_thread(_last_positions, settings_for, services)
+        if positions == before:
+            if oracle is None or oracle.positions != positions:
+                oracle = await asyncio.to_thread(Oracle.read, settings_for, services)
             differences = await asyncio.to_thread(oracle.view_differences, parked)
-            if not differences:
+            if not differences and oracle.positions == positions:
                 return oracle
-        before = oracle
+        before = positions
         if asyncio.get_running_loop().time() >= deadline:
+            if oracle is None:
+                oracle = await asyncio.to_thread(Oracle.read, settings_for, services)
             topics = (await oracle.topic_differences())[:SHOWN]
             raise AssertionError("\n".join([f"after {seconds:g} s the views still differ:", *differences, *topics]))
         # Views that run in this process need its processor more than a look at a long history does.
         await asyncio.sleep(max(1.0, 2 * (asyncio.get_running_loop().time() - began)))
+
+
+def _last_positions(settings_for: SettingsFor, services: Sequence[str]) -> dict[str, int]:
+    return {one: last_position(DEFINITIONS[one], settings_for(one)) for one in _with_log(services)}
+
+
+def _with_log(services: Sequence[str]) -> list[str]:
+    return [one for one in services if DEFINITIONS[one].application]

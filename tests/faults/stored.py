@@ -1,6 +1,7 @@
 """What the event stores hold, and what each service says about it: its public events, its folds, its states."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,7 +17,7 @@ from crm_shared.contracts.envelope import PublicEvent, Record, decode, encode
 from crm_shared.contracts.registry import events_topic
 from crm_shared.documents import Lookup
 from crm_shared.domain import Aggregate
-from crm_shared.eventstore import LoggedEvent
+from crm_shared.eventstore import EventSourcedApplication, LoggedEvent
 from crm_shared.projection import DocumentProjection, Fold
 from crm_shared.service import Definition, Runtime
 from crm_shared.settings import Settings
@@ -106,26 +107,44 @@ class Log:
 
 def read_log(definition: Definition, settings: Settings) -> Log:
     """Read a service's whole event store."""
-    assert definition.application is not None
     assert definition.publish is not None
-    # Without CREATE_TABLE nothing is written: the services own their tables.
-    application = definition.application({**settings.eventsourcing_env(definition.service), "CREATE_TABLE": "no"})
-    try:
-        table = Identifier(settings.schema_name(definition.service), application.ordered_recorder.events_table_name)
-        query = SQL(
-            "SELECT originator_id, originator_version, topic, state, notification_id FROM {} ORDER BY notification_id"
-        )
+    query = SQL(
+        "SELECT originator_id, originator_version, topic, state, notification_id FROM {} ORDER BY notification_id"
+    )
+    with _opened(definition, settings) as (application, table):
         with psycopg.connect(**settings.postgres_connection(), row_factory=args_row(LoggedEvent)) as connection:
             stored = connection.execute(query.format(table)).fetchall()
         events = [(application.domain_event(one), one.position) for one in stored]
-    finally:
-        application.close()
     public: list[tuple[PublicEvent, Record]] = []
     for event, position in events:
         if (said := definition.publish(event)) is not None:
             record = encode(event, position, said.key, said.data)
             public.append((decode(record.key, record.value, record.headers), record))
     return Log(definition.service, events, public, _states(definition, events))
+
+
+def last_position(definition: Definition, settings: Settings) -> int:
+    """The last log position of a service; 0 for an empty log."""
+    with (
+        _opened(definition, settings) as (_, table),
+        psycopg.connect(**settings.postgres_connection()) as connection,
+    ):
+        found = connection.execute(SQL("SELECT coalesce(max(notification_id), 0) FROM {}").format(table)).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+@contextmanager
+def _opened(definition: Definition, settings: Settings) -> Iterator[tuple[EventSourcedApplication, Identifier]]:
+    """A service's application and the table of its events."""
+    assert definition.application is not None
+    # Without CREATE_TABLE nothing is written: the services own their tables.
+    application = definition.application({**settings.eventsourcing_env(definition.service), "CREATE_TABLE": "no"})
+    try:
+        schema = settings.schema_name(definition.service)
+        yield application, Identifier(schema, application.ordered_recorder.events_table_name)
+    finally:
+        application.close()
 
 
 def _states(definition: Definition, events: Sequence[tuple[Any, int]]) -> dict[bytes, Record]:

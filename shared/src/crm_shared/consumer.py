@@ -32,6 +32,8 @@ HEARTBEAT_SECONDS = 2.0
 POISON_ATTEMPTS = 3
 POISON_BACKOFF_SECONDS = 0.05
 STORE_BACKOFF_SECONDS = 0.5
+# Their dead letters are held in memory, and other customers' events wait meanwhile.
+RELEASED_AT_ONCE = 100
 # So long the store or the broker may be away before the session is given up and made anew.
 FORBEARANCE_SECONDS = 30.0
 
@@ -288,26 +290,26 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._count("parked", len(records))
 
     async def _release(self) -> None:
-        """Apply the dead letters of customers whose release was asked for."""
-        for key in await self._parking.release_requests(set(self._progress)):
-            letters = await self._parking.dead_letters(key)
-            events: list[PublicEvent] = []
-            error: Exception | None = None
+        """Apply the dead letters of customers whose release was asked for; many at once, and the others next time."""
+        keys = (await self._parking.release_requests(set(self._progress)))[:RELEASED_AT_ONCE]
+        events: list[PublicEvent] = []
+        errors: dict[str, Exception] = {}
+        for key, letters in (await self._parking.dead_letters(keys)).items():
+            readable: list[PublicEvent] = []
             for letter in letters:
                 try:
-                    events.append(decode(letter.key, letter.value, letter.headers))
+                    readable.append(decode(letter.key, letter.value, letter.headers))
                 except EnvelopeError as unreadable:
-                    error = unreadable
+                    errors[key] = unreadable
                     break
             # A crash can have left a later letter before an earlier one; per source the log's order is what counts.
-            events.sort(key=lambda event: (event.service, event.sequence))
-            failed = await self._try(events)
-            if failed:
-                error = failed[key][1]
-            if error is None:
-                await self._parking.unpark(key)
+            events += sorted(readable, key=lambda event: (event.service, event.sequence))
+        errors |= {key: cause for key, (_, cause) in (await self._try(events)).items()}
+        for key in keys:
+            if key in errors:
+                await self._parking.park(self._producer, key, [], repr(errors[key]))
             else:
-                await self._parking.park(self._producer, key, [], repr(error))
+                await self._parking.unpark(key)
 
     def _progress_of(self, partition: int) -> PartitionProgress:
         progress = self._progress.get(partition)

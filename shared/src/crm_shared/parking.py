@@ -1,7 +1,7 @@
 """Parked customers: those whose event could not be applied, with their events in the dead-letter topic."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -102,19 +102,24 @@ class Parking:
         self.keys.discard(key)
         log.info("customer %s is released from %s", key, self.topic)
 
-    async def dead_letters(self, key: str) -> Sequence[ConsumerRecord]:
-        """Everything in the dead-letter topic for this customer, in order."""
-        partition = TopicPartition(self.topic, self._kafka.partition_of(key.encode()))
+    async def dead_letters(self, keys: Collection[str]) -> dict[str, list[ConsumerRecord]]:
+        """Everything in the dead-letter topic for these customers, each one's in order; the topic is read once."""
+        found: dict[str, list[ConsumerRecord]] = {key: [] for key in keys}
+        wanted = {key.encode(): records for key, records in found.items()}
+        partitions = [TopicPartition(self.topic, one) for one in {self._kafka.partition_of(key) for key in wanted}]
+        if not partitions:
+            return found
         consumer = self._kafka.consumer(group=None)
         await consumer.start()
         try:
-            consumer.assign([partition])
-            end = (await consumer.end_offsets([partition]))[partition]
-            await consumer.seek_to_beginning(partition)
-            found: list[ConsumerRecord] = []
-            while await consumer.position(partition) < end:
+            consumer.assign(partitions)
+            ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+            await consumer.seek_to_beginning(*partitions)
+            while any([await consumer.position(one) < ends[one] for one in partitions]):
                 for records in (await consumer.getmany(timeout_ms=500)).values():
-                    found.extend(record for record in records if record.key == key.encode())
+                    for record in records:
+                        if record.key in wanted:
+                            wanted[record.key].append(record)
             return found
         finally:
             await consumer.stop()
