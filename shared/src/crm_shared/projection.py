@@ -248,7 +248,7 @@ def _require_storable(*documents: Document | None) -> None:
 
 
 def _groups(events: Sequence[PublicEvent]) -> list[list[PublicEvent]]:
-    """The events of a large batch in a few groups, each key's in one: the next are folded while the store writes one."""
+    """The events of a large batch in a few groups, each key's in one: one is folded while the store writes another."""
     if len(events) < GROUPED_FROM:
         return [list(events)]
     groups: list[list[PublicEvent]] = [[] for _ in range(GROUPS)]
