@@ -45,9 +45,10 @@ class Watcher:
         """Until cancelled."""
         while True:
             begin = time.monotonic()
-            async for one in self._collection.find({"projection": PROJECTION}, {"partition": 1, "done": 1}):
-                reached = one["done"].get("interactions", 0)
-                positions, times = self._seen[one["partition"]]
+            noted = await self._collection.find_one({"_id": PROJECTION}) or {"partitions": {}}
+            for partition, section in noted["partitions"].items():
+                reached = section["done"].get("interactions", 0)
+                positions, times = self._seen[int(partition)]
                 if not positions or reached > positions[-1]:
                     positions.append(reached)
                     times.append(time.monotonic())

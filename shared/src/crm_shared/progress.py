@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import ReplaceOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -18,8 +17,8 @@ from crm_shared.errors import InvalidInput, PositionNotReached
 from crm_shared.generations import Generations, in_generation
 
 COLLECTION = "projection_progress"
-# How many positions per source and partition are remembered one by one.
-RECENT = 256
+# How many positions per source and partition are remembered one by one. The document is rewritten after every batch.
+RECENT = 64
 POLL_SECONDS = 0.01
 WAIT_SECONDS = 5.0
 
@@ -51,11 +50,9 @@ class PartitionProgress:
         self.done[source] = last
         del recent[:-RECENT]
 
-    def to_document(self, projection: str) -> Document:
+    def to_section(self) -> Document:
+        """What the document of the projection says about this partition."""
         return {
-            "_id": f"{projection}:{self.partition}",
-            "projection": projection,
-            "partition": self.partition,
             "cluster": self.cluster,
             "done": self.done,
             # As bytes: a document store takes ten times as long over as many numbers.
@@ -66,9 +63,25 @@ class PartitionProgress:
             "updated_at": datetime.now(UTC),
         }
 
+    @classmethod
+    def from_section(cls, partition: int, section: Document) -> "PartitionProgress":
+        """What was noted of a partition."""
+        return cls(
+            partition,
+            section["cluster"],
+            section["done"],
+            {source: _unpacked(packed) for source, packed in section["recent"].items()},
+            dict(section["offsets"]),
+            section["lag"],
+        )
+
 
 class Progress:
-    """Reads and writes the progress of one projection: of its live generation, or of the one named."""
+    """Reads and writes the progress of one projection: of its live generation, or of the one named.
+
+    It is one document with a section for each partition: what a batch has touched is written by one statement, and a
+    query that waits reads one document. Members of a group write sections of their own.
+    """
 
     def __init__(
         self,
@@ -96,32 +109,26 @@ class Progress:
     async def load(self) -> dict[int, PartitionProgress]:
         """What is known of every partition that was ever read."""
         return {
-            document["partition"]: PartitionProgress(
-                document["partition"],
-                document["cluster"],
-                document["done"],
-                {source: _unpacked(packed) for source, packed in document["recent"].items()},
-                dict(document["offsets"]),
-                document["lag"],
-            )
-            async for document in self._collection.find({"projection": await self._name()})
+            int(number): PartitionProgress.from_section(int(number), section)
+            for number, section in (await self._sections()).items()
         }
+
+    async def _sections(self) -> dict[str, Document]:
+        found = await self._collection.find_one({"_id": await self._name()})
+        return found["partitions"] if found else {}
 
     async def save(self, partitions: Iterable[PartitionProgress]) -> None:
         """Write what has changed. Losing this is harmless: events are read again and found to be applied."""
-        name = await self._name()
-        operations = [
-            ReplaceOne({"_id": document["_id"]}, document, upsert=True)
-            for document in (one.to_document(name) for one in partitions)
-        ]
-        if operations:
-            await self._collection.bulk_write(operations, ordered=False)
+        sections = {f"partitions.{one.partition}": one.to_section() for one in partitions}
+        if sections:
+            await self._collection.update_one({"_id": await self._name()}, {"$set": sections}, upsert=True)
 
     async def report(self) -> list[dict[str, Any]]:
         """Partition, lag and time of each partition, for operators."""
+        sections = await self._sections()
         return [
-            {"partition": one["partition"], "lag": one["lag"], "updated_at": one["updated_at"].isoformat()}
-            async for one in self._collection.find({"projection": await self._name()}).sort("partition", 1)
+            {"partition": number, "lag": section["lag"], "updated_at": section["updated_at"].isoformat()}
+            for number, section in sorted((int(number), section) for number, section in sections.items())
         ]
 
     async def wait_for(self, positions: Mapping[str, int], *, seconds: float = WAIT_SECONDS) -> None:

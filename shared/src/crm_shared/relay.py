@@ -279,6 +279,8 @@ class _Positions:
                 " updated_at timestamptz NOT NULL DEFAULT now())"
             ).format(self._table)
         )
+        # A position that is lost when the server dies is an earlier one: what came after it is sent again.
+        await self._connection.execute("SET synchronous_commit TO off")
 
     async def load(self, cluster: str) -> int:
         query = SQL("SELECT position FROM {} WHERE cluster_id = %s").format(self._table)
