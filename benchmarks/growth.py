@@ -137,6 +137,7 @@ async def delays(bench: Bench) -> list[Figures]:
     bench.report("starting the services")
     stack.start()
     try:
+        await visible.fill(bench, stack)
         for rate in RATES:
             _, late = await visible.observe(bench, stack, RATE_SECONDS, rate)
             late.sort()

@@ -1,13 +1,11 @@
 """The memory of each service's process, with all its roles: after its start, and while purchases pass through all."""
 
-import json
-import secrets
-
 import httpx
 import psutil
 
 from benchmarks.harness import Bench, Row
-from benchmarks.purchases import customer_ids, request_body
+from benchmarks.processes import pass_through
+from benchmarks.purchases import customer_ids
 from relata_local import Stack
 
 NAME = "memory"
@@ -16,7 +14,6 @@ CUSTOMERS = 2_000
 PER_IMPORT = 5_000
 # Purchases of one customer come in runs, as a load of history does.
 RUN = 50
-PATIENCE_SECONDS = 600
 TARGET_MB = 150.0
 # By then caches are full and every path has been taken.
 SETTLED_AFTER = 0.4
@@ -32,13 +29,14 @@ async def run(bench: Bench) -> list[Row]:
     try:
         begin = resident(stack)
         samples: list[dict[str, float]] = []
-        async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
+        async with httpx.AsyncClient(timeout=30) as client:
             defined = await client.put(f"{stack.url('segmentation')}/v1/segments/repeat", json=SEGMENT)
-            assert defined.status_code == 201, defined.text
-            for start in range(0, bench.memory_events, PER_IMPORT):
-                bench.report(f"{start:,} of {bench.memory_events:,} purchases")
-                await pass_through(client, stack, start)
-                samples.append(resident(stack))
+        assert defined.status_code == 201, defined.text
+        known = customer_ids(CUSTOMERS)
+        for start in range(0, bench.memory_events, PER_IMPORT):
+            bench.report(f"{start:,} of {bench.memory_events:,} purchases")
+            await pass_through(stack, [known[(start + number) // RUN % CUSTOMERS] for number in range(PER_IMPORT)])
+            samples.append(resident(stack))
     finally:
         stack.stop()
     settled = samples[int(len(samples) * SETTLED_AFTER) :]
@@ -76,26 +74,3 @@ async def run(bench: Bench) -> list[Row]:
 def resident(stack: Stack) -> dict[str, float]:
     """Megabytes per service."""
     return {name: psutil.Process(service.pid).memory_info().rss / MEGABYTE for name, service in stack.services.items()}
-
-
-async def pass_through(client: httpx.AsyncClient, stack: Stack, start: int) -> None:
-    """Import purchases, and wait until the views that take longest have them."""
-    prefix, known = secrets.token_hex(4), customer_ids(CUSTOMERS)
-    customers = [known[(start + number) // RUN % CUSTOMERS] for number in range(PER_IMPORT)]
-    body = b"\n".join(request_body(one, f"{prefix}-{number}") for number, one in enumerate(customers))
-    answer = await client.post(
-        f"{stack.url('interactions')}/v1/purchases/import",
-        content=body,
-        headers={"content-type": "application/x-ndjson"},
-    )
-    assert answer.status_code == 200, answer.text
-    last = json.loads(answer.text.splitlines()[-1])
-    after = {"after": f"interactions:{last['position']}"}
-    for address in (
-        f"{stack.url('interactions')}/v1/customers/{customers[-1]}/activities?limit=1",
-        f"{stack.url('customer360')}/v1/customers/{customers[-1]}",
-        f"{stack.url('segmentation')}/v1/segments/repeat/members?limit=1",
-    ):
-        for _ in range(PATIENCE_SECONDS // 5):
-            if (await client.get(address, params=after)).status_code != 503:
-                break

@@ -1,17 +1,23 @@
 """The processes beside the measuring one: services with chosen roles, raw HTTP servers, and the load generator."""
 
 import asyncio
+import secrets
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 
 from benchmarks.harness import ROOT
+from benchmarks.purchases import request_body
+from relata_local import Stack
 from relata_local.ports import HOST, accepts
 from relata_local.processes import ManagedServer, inherited_environment
+
+PATIENCE_SECONDS = 600
 
 
 class RawServer(ManagedServer):
@@ -52,6 +58,30 @@ async def load(*arguments: str) -> Any:
             raise RuntimeError(f"the load generator failed: {err.decode()[-2000:]}")
         out.seek(0)
         return orjson.loads(out.read())
+
+
+async def pass_through(stack: Stack, customers: Sequence[str]) -> None:
+    """Import a purchase of each customer given, and wait until the views that purchases concern have all of them."""
+    prefix = secrets.token_hex(4)
+    body = b"\n".join(request_body(one, f"{prefix}-{number}") for number, one in enumerate(customers))
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS) as client:
+        answer = await client.post(
+            f"{stack.url('interactions')}/v1/purchases/import",
+            content=body,
+            headers={"content-type": "application/x-ndjson"},
+        )
+        assert answer.status_code == 200, answer.text
+        after = {"after": f"interactions:{orjson.loads(answer.content.splitlines()[-1])['position']}", "limit": "1"}
+        for service, path in (
+            ("interactions", f"/v1/customers/{customers[-1]}/activities"),
+            ("segmentation", "/v1/segments"),
+            ("customer360", "/v1/customers"),
+        ):
+            for _ in range(PATIENCE_SECONDS // 5):
+                if (await client.get(stack.url(service) + path, params=after)).status_code != 503:
+                    break
+            else:
+                raise RuntimeError(f"{service} did not catch up")
 
 
 def _command(arguments: Sequence[str]) -> list[str]:

@@ -18,7 +18,8 @@ import psutil
 from pymongo import AsyncMongoClient
 
 from benchmarks.harness import Bench, Row
-from benchmarks.processes import load
+from benchmarks.processes import load, pass_through
+from benchmarks.purchases import customer_ids
 from crm_shared.documents import Document
 from crm_shared.kafka import Kafka
 from customer360_service.projections import NAME as PROJECTION
@@ -67,11 +68,12 @@ async def run(bench: Bench) -> list[Row]:
     bench.report("starting the services")
     stack.start()
     try:
+        await fill(bench, stack)
         before = processor_seconds(stack)
         sent, delays = await observe(bench, stack, bench.visible_seconds, RATE)
         after = processor_seconds(stack)
         counted = await count_purchases(stack, sent[-1][2])
-        assert counted == sum(1 for one in sent if one[2] == sent[-1][2]), "a purchase is missing or doubled"
+        assert counted == 1 + sum(1 for one in sent if one[2] == sent[-1][2]), "a purchase is missing or doubled"
     finally:
         stack.stop()
     size = len(delays) // SLICES
@@ -94,6 +96,12 @@ async def run(bench: Bench) -> list[Row]:
         )
         for name, share, target in (("p50", 0.50, 50.0), ("p99", 0.99, 150.0))
     ]
+
+
+async def fill(bench: Bench, stack: Stack) -> None:
+    """Let every customer buy something: all of them are in the views from then on."""
+    bench.report("filling the views")
+    await pass_through(stack, customer_ids(CUSTOMERS))
 
 
 async def observe(
