@@ -229,7 +229,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
 
     async def _apply(self, records: Sequence[ConsumerRecord]) -> None:
         events: list[PublicEvent] = []
-        source: dict[str, ConsumerRecord] = {}
+        origins: list[ConsumerRecord] = []
         # The log positions that this batch passes, per partition and service.
         passed: dict[tuple[int, str], list[int]] = defaultdict(list)
         skipped = 0
@@ -240,22 +240,23 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 if (place := place_of(record.headers)) is not None:
                     passed[record.partition, place[0]].append(place[1])
                 continue
-            key = (record.key or b"").decode("utf-8", "replace")
-            if key in self._parking.keys:
+            if self._parking.keys and _key_of(record) in self._parking.keys:
                 await self._parking.send(self._producer, record, "the customer is parked")
                 self._count("parked")
                 continue
             try:
                 event = decode(record.key, record.value, record.headers)
             except EnvelopeError as error:
-                await self._give_up(key, [record], str(error))
+                await self._give_up(_key_of(record), [record], str(error))
                 continue
-            source[event.id] = record
             events.append(event)
+            origins.append(record)
             passed[record.partition, event.service].append(event.sequence)
         failed = await self._try(events)
-        for key, (left, cause) in failed.items():
-            await self._give_up(key, [source[event.id] for event in left], repr(cause))
+        if failed:
+            source = {event.id: record for event, record in zip(events, origins, strict=True)}
+            for key, (left, cause) in failed.items():
+                await self._give_up(key, [source[event.id] for event in left], repr(cause))
         left_out = {(event.service, event.sequence) for left, _ in failed.values() for event in left}
         for (partition, service), positions in passed.items():
             applied = [one for one in positions if (service, one) not in left_out] if left_out else positions
@@ -370,3 +371,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
 
     def _count(self, result: str, count: int = 1) -> None:
         metrics.PROJECTION_EVENTS.labels(self._applier.name, result).inc(count)
+
+
+def _key_of(record: ConsumerRecord) -> str:
+    return (record.key or b"").decode("utf-8", "replace")
