@@ -1,8 +1,7 @@
-"""A large batch is applied in groups side by side, and comes to the same as its events one after the other."""
+"""A large batch is applied in groups of keys, and comes to the same as its events one after the other."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,32 +12,13 @@ from crm_shared.documents import Document
 from crm_shared.projection import GROUPED_FROM, DocumentProjection
 from crm_shared.settings import Settings
 
-NOON = datetime(2026, 1, 14, 12, tzinfo=UTC)
 KEYS = [f"k{number}" for number in range(40)]
 BAD = "k7"
 
 
-def note(position: int, key: str) -> PublicEvent:
-    return PublicEvent(
-        id=f"{key}-{position}",
-        service="tests",
-        name="Noted",
-        major=1,
-        key=key,
-        subject=key,
-        occurred_at=NOON,
-        recorded_at=NOON,
-        sequence=position,
-        stream_version=position,
-        correlation_id="",
-        causation_id="",
-        actor="",
-        traceparent="",
-        data={},
-    )
-
-
-EVENTS = [note(position, KEYS[position * 17 % len(KEYS)]) for position in range(1, 3 * GROUPED_FROM)]
+@pytest.fixture
+def events(noted: Callable[..., PublicEvent]) -> list[PublicEvent]:
+    return [noted(KEYS[position * 17 % len(KEYS)], position) for position in range(1, 3 * GROUPED_FROM)]
 
 
 def fold(document: Document | None, event: PublicEvent) -> Document:
@@ -72,33 +52,37 @@ async def stored(projection: DocumentProjection) -> tuple[dict[str, list[int]], 
     return documents, sorted([one["position"] async for one in projection.rows.find()])
 
 
-def expected() -> dict[str, list[int]]:
+def expected(events: list[PublicEvent]) -> dict[str, list[int]]:
     notes: dict[str, list[int]] = defaultdict(list)
-    for event in EVENTS:
+    for event in events:
         if event.key != BAD or len(notes[BAD]) < 2:
             notes[event.key].append(event.sequence)
     return notes
 
 
-async def test_each_key_is_folded_in_order_and_only_the_poisoned_one_stops(projection: DocumentProjection) -> None:
-    failures = await projection.apply(EVENTS)
-    again = await projection.apply(EVENTS)
+async def test_each_key_is_folded_in_order_and_only_the_poisoned_one_stops(
+    projection: DocumentProjection, events: list[PublicEvent]
+) -> None:
+    failures = await projection.apply(events)
+    again = await projection.apply(events)
 
     documents, rows = await stored(projection)
     assert failures.keys() == again.keys() == {BAD}
-    assert documents == expected()
-    assert rows == sorted(position for notes in expected().values() for position in notes)
+    assert documents == expected(events)
+    assert rows == sorted(position for notes in expected(events).values() for position in notes)
 
 
-async def test_a_document_that_another_process_wrote_is_read_again(projection: DocumentProjection) -> None:
+async def test_a_document_that_another_process_wrote_is_read_again(
+    projection: DocumentProjection, events: list[PublicEvent]
+) -> None:
     # Given documents that are held in memory, and one of them written by somebody else meanwhile
-    half = len(EVENTS) // 2
-    await projection.apply(EVENTS[:half])
+    half = len(events) // 2
+    await projection.apply(events[:half])
     other: dict[str, Any] = {"$inc": {"revision": 1}, "$set": {"written_by": "another"}}
     await projection.documents.collection.update_one({"_id": KEYS[0]}, other)
 
-    await projection.apply(EVENTS[half:])
+    await projection.apply(events[half:])
 
     documents, rows = await stored(projection)
-    assert documents == expected()
-    assert rows == sorted(position for notes in expected().values() for position in notes)
+    assert documents == expected(events)
+    assert rows == sorted(position for notes in expected(events).values() for position in notes)

@@ -1,7 +1,6 @@
 """An event that cannot be applied fails alone, wherever it fails: in its id, its fold, or its encoding."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,28 +10,6 @@ from crm_shared.contracts.envelope import PublicEvent
 from crm_shared.documents import Document
 from crm_shared.projection import DocumentProjection
 from crm_shared.settings import Settings
-
-NOON = datetime(2026, 1, 14, 12, tzinfo=UTC)
-
-
-def event(key: str, position: int, **data: Any) -> PublicEvent:
-    return PublicEvent(
-        id=f"{key}-{position}",
-        service="tests",
-        name="Noted",
-        major=1,
-        key=key,
-        subject=key,
-        occurred_at=NOON,
-        recorded_at=NOON,
-        sequence=position,
-        stream_version=position,
-        correlation_id="",
-        causation_id="",
-        actor="",
-        traceparent="",
-        data=data,
-    )
 
 
 @pytest.mark.parametrize(
@@ -46,7 +23,7 @@ def event(key: str, position: int, **data: Any) -> PublicEvent:
     ],
 )
 async def test_an_event_that_cannot_be_stored_fails_alone(
-    settings_for: Callable[[str], Settings], poison: dict[str, Any]
+    settings_for: Callable[[str], Settings], noted: Callable[..., PublicEvent], poison: dict[str, Any]
 ) -> None:
     # Given a batch with one such event between good ones
     settings = settings_for("poison")
@@ -62,9 +39,9 @@ async def test_an_event_that_cannot_be_stored_fails_alone(
             rows=("rows", lambda event: {"note": event.data["note"]}),
         )
         await projection.prepare(1)
-        good = [event("a", 1, id="a", note=1), event("b", 2, id="b", note=2)]
-        bad = event("a", 3, **poison)
-        later = [event("a", 4, id="a", note=4), event("b", 5, id="b", note=5)]
+        good = [noted("a", 1, id="a", note=1), noted("b", 2, id="b", note=2)]
+        bad = noted("a", 3, **poison)
+        later = [noted("a", 4, id="a", note=4), noted("b", 5, id="b", note=5)]
 
         # When it is applied, twice as a consumer would
         failures = await projection.apply([*good, bad, *later])
