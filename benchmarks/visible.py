@@ -21,7 +21,9 @@ from benchmarks.harness import Bench, Row
 from benchmarks.processes import load, pass_through
 from benchmarks.purchases import customer_ids
 from crm_shared.documents import Document
+from crm_shared.generations import Generations
 from crm_shared.kafka import Kafka
+from crm_shared.progress import Progress
 from customer360_service.projections import NAME as PROJECTION
 from relata_local import Stack
 
@@ -39,17 +41,17 @@ class Watcher:
     """Notes when the projection had come how far, per partition."""
 
     def __init__(self, client: AsyncMongoClient[Document]) -> None:
-        self._collection = client["customer360"]["projection_progress"]
+        database = client["customer360"]
+        self._progress = Progress(database, PROJECTION, Generations(database), only=1)
         self._seen: dict[int, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
 
     async def watch(self) -> None:
         """Until cancelled."""
         while True:
             begin = time.monotonic()
-            noted = await self._collection.find_one({"_id": PROJECTION}) or {"partitions": {}}
-            for partition, section in noted["partitions"].items():
-                reached = section["done"].get("interactions", 0)
-                positions, times = self._seen[int(partition)]
+            for partition, noted in (await self._progress.load()).items():
+                reached = noted.done.get("interactions", 0)
+                positions, times = self._seen[partition]
                 if not positions or reached > positions[-1]:
                     positions.append(reached)
                     times.append(time.monotonic())

@@ -142,6 +142,8 @@ class Relay:
     async def _lead(self, lock: AsyncConnection[DictRow]) -> None:
         positions = _Positions(lock, self._schema)
         await positions.create()
+        # A position that is lost when the server dies leaves an earlier one: what came after it is sent again.
+        await lock.execute("SET synchronous_commit TO off")
         await lock.execute(SQL("LISTEN {}").format(Identifier(self._channel)))
         producer, admin = self._kafka.producer(), self._kafka.admin()
         try:
@@ -279,8 +281,6 @@ class _Positions:
                 " updated_at timestamptz NOT NULL DEFAULT now())"
             ).format(self._table)
         )
-        # A position that is lost when the server dies is an earlier one: what came after it is sent again.
-        await self._connection.execute("SET synchronous_commit TO off")
 
     async def load(self, cluster: str) -> int:
         query = SQL("SELECT position FROM {} WHERE cluster_id = %s").format(self._table)
