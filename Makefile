@@ -17,10 +17,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_KAFKA := $(VENV)/.installed-kafka
-PYPROJECTS := shared/pyproject.toml $(wildcard services/*/pyproject.toml deploy/*/pyproject.toml)
+PYPROJECTS := $(wildcard shared/*/pyproject.toml services/*/pyproject.toml deploy/*/pyproject.toml)
 DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(PYPROJECTS))
 SOURCES := $(addsuffix /src,$(DISTRIBUTIONS)) benchmarks docs/examples conftest.py
-TESTS := $(wildcard shared/tests services/*/tests deploy/*/tests tests)
+TESTS := $(wildcard shared/*/tests services/*/tests deploy/*/tests tests)
 DOCKERFILES := $(wildcard services/*/Dockerfile)
 
 .DEFAULT_GOAL := help
@@ -41,7 +41,7 @@ test: lint ## Every check and every test
 	$(BIN)/pytest $(ARGS)
 
 test-kafka: $(INSTALLED_KAFKA) ## Every test that uses servers, and some more, against Apache Kafka
-	$(BIN)/pytest --kafka=$(KAFKA) shared/tests services tests $(ARGS)
+	$(BIN)/pytest --kafka=$(KAFKA) shared services tests $(ARGS)
 
 test-faults: $(INSTALLED) ## Processes, stores and networks that die, compared with an oracle; longer with COUNT=10
 	$(BIN)/pytest tests/faults --count=$(COUNT) $(ARGS)
@@ -64,8 +64,8 @@ imports: $(INSTALLED) ## Check who imports whom
 	PATH="$(CURDIR)/$(BIN):$$PATH" lint-imports
 
 contracts: $(INSTALLED) ## Check that schemas, AsyncAPI and docs/events.md say what the code says
-	$(BIN)/python -m crm_shared.contracts.schemas --check
-	$(BIN)/python -m crm_shared.contracts.docs --check
+	$(BIN)/python -m crm_contracts.tooling.schemas --check
+	$(BIN)/python -m crm_contracts.tooling.docs --check
 
 deployment: $(INSTALLED) ## Check docker-compose.yml and the Dockerfiles
 	$(BIN)/yamllint --strict docker-compose.yml

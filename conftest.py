@@ -16,12 +16,12 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from crm_shared.consumer import Consumer
-from crm_shared.eventstore import EventSourcedApplication
+from crm_shared.application import Writer
 from crm_shared.http.app import create_app
-from crm_shared.service import ROLES, Definition, Runtime, create_schema, open_runtime
+from crm_shared.postgres import EventSourcedApplication
+from crm_shared.process import ROLES, Definition, Runtime, create_schema, open_runtime
+from crm_shared.projections.consumer import Consumer
 from crm_shared.settings import Settings
-from crm_shared.writer import Writer
 from relata_kafka import BrokerFactory, broker_factory
 from relata_local.errors import LocalError
 from relata_local.servers import EmbeddedServers

@@ -7,7 +7,7 @@ import contacts_service.publishing
 from benchmarks.purchases import customer_ids, events, records
 from contacts_service.domain import Customer
 from contacts_service.domain.identifiers import Identifier
-from crm_shared.contracts.envelope import Record, encode
+from crm_contracts.envelope import Record, encode
 
 Draw = Callable[[Sequence[str], int], Callable[[], str]]
 

@@ -13,13 +13,13 @@ from pymongo import AsyncMongoClient
 from benchmarks.harness import Bench, Row, ratios
 from benchmarks.purchases import customer_ids, events, records
 from benchmarks.relay import producing
-from crm_shared.consumer import Consumer
-from crm_shared.contracts.envelope import PublicEvent, Record
-from crm_shared.contracts.registry import events_topic
-from crm_shared.documents import Document
+from crm_contracts.envelope import PublicEvent, Record
+from crm_contracts.registry import events_topic
 from crm_shared.kafka import Kafka
-from crm_shared.projection import Failure
-from crm_shared.relay import in_batches, send_in_order
+from crm_shared.mongo import Document
+from crm_shared.projections import Failure
+from crm_shared.projections.consumer import Consumer
+from crm_shared.publishing.batches import in_batches, send_in_order
 from crm_shared.settings import Settings
 
 NAME = "consumer"

@@ -14,8 +14,8 @@ from benchmarks.harness import Bench
 from benchmarks.imports import LINES, import_lines
 from benchmarks.live import projecting
 from benchmarks.purchases import customer_ids, events, records, store, uniform
-from crm_shared.documents import Document
-from crm_shared.service import create_schema
+from crm_shared.mongo import Document
+from crm_shared.process import create_schema
 from interactions_service.application import Interactions
 from relata_local import Stack
 from relata_local.ports import free_port

@@ -15,11 +15,11 @@ from benchmarks.changes import Changes, History, Purchases
 from benchmarks.consumer import publish
 from benchmarks.harness import Bench, Row, ratios
 from benchmarks.purchases import skewed, uniform
-from crm_shared.consumer import Consumer
-from crm_shared.contracts.envelope import PublicEvent, Record, decode
-from crm_shared.documents import DURABLE, Document
+from crm_contracts.envelope import PublicEvent, Record, decode
 from crm_shared.kafka import Kafka
-from crm_shared.projection import DocumentProjection, Failure
+from crm_shared.mongo import DURABLE, Document
+from crm_shared.projections import DocumentProjection, Failure
+from crm_shared.projections.consumer import Consumer
 from crm_shared.settings import Settings
 
 NAME = "live"

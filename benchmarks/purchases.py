@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from crm_shared.contracts.envelope import Record, encode
-from crm_shared.eventstore import EventSourcedApplication
+from crm_contracts.envelope import Record, encode
+from crm_shared.postgres import EventSourcedApplication
 from interactions_service import publishing
 from interactions_service.domain import Line, Money, Purchase, PurchaseFacts
 

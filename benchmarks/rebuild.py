@@ -10,9 +10,9 @@ from benchmarks.changes import Changes, History, Purchases
 from benchmarks.harness import Bench, Row, ratios
 from benchmarks.live import View, projecting
 from benchmarks.purchases import uniform
-from crm_shared.documents import Document
 from crm_shared.kafka import Kafka
-from crm_shared.rebuild import Rebuild
+from crm_shared.mongo import Document
+from crm_shared.projections.rebuild import Rebuild
 from crm_shared.settings import Settings
 
 NAME = "rebuild"

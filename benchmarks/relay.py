@@ -11,11 +11,11 @@ from aiokafka import AIOKafkaProducer
 
 from benchmarks.harness import Bench, Row, ratios
 from benchmarks.purchases import customer_ids, events, records, store
-from crm_shared.contracts.envelope import Record
-from crm_shared.contracts.registry import events_topic
+from crm_contracts.envelope import Record
+from crm_contracts.registry import events_topic
 from crm_shared.kafka import Kafka, Topic
-from crm_shared.relay import Relay
-from crm_shared.service import create_schema
+from crm_shared.process import create_schema
+from crm_shared.publishing import Relay
 from crm_shared.settings import Settings
 from interactions_service import publishing
 from interactions_service.application import Interactions

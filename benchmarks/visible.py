@@ -20,10 +20,10 @@ from pymongo import AsyncMongoClient
 from benchmarks.harness import Bench, Row
 from benchmarks.processes import load, pass_through
 from benchmarks.purchases import customer_ids
-from crm_shared.documents import Document
-from crm_shared.generations import Generations
 from crm_shared.kafka import Kafka
-from crm_shared.progress import Progress
+from crm_shared.mongo import Document
+from crm_shared.projections.generations import Generations
+from crm_shared.projections.progress import Progress
 from customer360_service.projections import NAME as PROJECTION
 from relata_local import Stack
 

@@ -18,7 +18,11 @@ SERVERS = {"kafka", "mongodb", "postgres"}
 PORTS = {service: FIRST_PORT + number for number, service in enumerate(SERVICES)}
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 PROJECTS = sorted(
-    [ROOT / "shared/pyproject.toml", *ROOT.glob("services/*/pyproject.toml"), *ROOT.glob("deploy/*/pyproject.toml")]
+    [
+        *ROOT.glob("shared/*/pyproject.toml"),
+        *ROOT.glob("services/*/pyproject.toml"),
+        *ROOT.glob("deploy/*/pyproject.toml"),
+    ]
 )
 OURS = {tomllib.loads(project.read_text(encoding="utf-8"))["project"]["name"] for project in PROJECTS}
 

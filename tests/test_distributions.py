@@ -16,7 +16,8 @@ from packaging.requirements import Requirement
 from relata_local.services import SERVICES
 
 ROOT = Path(__file__).parents[1]
-PROJECTS = [ROOT / "shared", *sorted(ROOT.glob("services/*-service")), *sorted(ROOT.glob("deploy/*/"))]
+PROJECTS = [*sorted(ROOT.glob("shared/*/")), *sorted(ROOT.glob("services/*-service")), *sorted(ROOT.glob("deploy/*/"))]
+SHARED = ("shared/crm-contracts/src", "shared/crm-shared/src")
 DISTRIBUTIONS = [project for project in PROJECTS if (project / "pyproject.toml").exists()]
 
 # Without `site`, the editable installs of this environment are not on the path: what remains is given here.
@@ -78,7 +79,7 @@ def normalised(name: str) -> str:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_starts_where_no_other_exists(service: str) -> None:
-    started = start(service, "shared/src", f"services/{service}-service/src")
+    started = start(service, *SHARED, f"services/{service}-service/src")
 
     assert started.returncode == 0, started.stderr
     others = {f"{other}_service" for other in SERVICES if other != service} | {"relata_local"}
@@ -86,7 +87,7 @@ def test_a_service_starts_where_no_other_exists(service: str) -> None:
 
 
 def test_without_its_own_distribution_a_service_is_not_found() -> None:
-    started = start("contacts", "shared/src")
+    started = start("contacts", *SHARED)
 
     assert "No module named 'contacts_service'" in started.stderr
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
-from crm_shared import metrics
+from crm_shared.observability import metrics
 from crm_shared.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +55,7 @@ def test_every_metric_is_explained_with_its_labels() -> None:
 
 
 def test_every_code_that_an_error_can_have_is_explained() -> None:
-    sources = [*ROOT.glob("shared/src/crm_shared/**/*.py"), *ROOT.glob("services/*/src/**/*.py")]
+    sources = [*ROOT.glob("shared/crm-shared/src/**/*.py"), *ROOT.glob("services/*/src/**/*.py")]
     text = "\n".join(source.read_text(encoding="utf-8") for source in sources if source.name != "rebuild.py")
     raised = set(re.findall(r'\bcode ?= ?"([a-z_0-9]+)"', text)) | {"method_not_allowed", "internal_error"}
     # `error` and `conflict` are what classes say whose instances always say more.

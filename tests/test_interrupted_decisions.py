@@ -8,7 +8,7 @@ import pytest
 from pymongo.errors import AutoReconnect
 
 from contacts_service.main import DEFINITION as CONTACTS
-from crm_shared.documents import Document, Documents
+from crm_shared.mongo import Document, Documents
 from relata_local.servers import EmbeddedServers
 from segmentation_service.domain import Memberships
 from segmentation_service.main import DEFINITION as SEGMENTATION

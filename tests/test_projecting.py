@@ -10,11 +10,11 @@ import pytest
 
 from contacts_service.main import DEFINITION as CONTACTS
 from contacts_service.projections import NAME, customers
-from crm_shared.contracts import contacts as public
-from crm_shared.contracts.envelope import Record, encode
-from crm_shared.contracts.registry import EventData
+from crm_contracts.envelope import Record, encode
+from crm_contracts.events import contacts as public
+from crm_contracts.registry import EventData
 from crm_shared.kafka import Kafka, Topic
-from crm_shared.rebuild import Rebuild
+from crm_shared.projections.rebuild import Rebuild
 from crm_shared.settings import Settings
 from relata_local.servers import EmbeddedServers
 

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from contacts_service.main import DEFINITION as CONTACTS
-from crm_shared.contracts.envelope import HEADER_NAMES, decode
+from crm_contracts.envelope import HEADER_NAMES, decode
 from crm_shared.kafka import Kafka
 from crm_shared.settings import Settings
 from relata_local.servers import EmbeddedServers

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from aiokafka import TopicPartition
 
-from crm_shared.clients import OtherCluster, Producer
 from crm_shared.kafka import Kafka, Topic, cluster_id
+from crm_shared.kafka.clients import OtherCluster, Producer
 from crm_shared.settings import Settings
 from relata_local.servers import EmbeddedServers
 

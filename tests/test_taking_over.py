@@ -8,8 +8,8 @@ from aiokafka import TopicPartition
 
 from contacts_service.main import DEFINITION as CONTACTS
 from contacts_service.projections import NAME
-from crm_shared.contracts.registry import events_topic
-from crm_shared.parking import Parking
+from crm_contracts.registry import events_topic
+from crm_shared.projections.parking import Parking
 from relata_local.servers import EmbeddedServers
 
 CUSTOMERS = 20

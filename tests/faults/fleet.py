@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from crm_shared.crash_points import VARIABLE, Point
+from crm_shared.observability.crash_points import VARIABLE, Point
 from crm_shared.settings import Settings
 from relata_local.broker import BrokerServer, KafkaBroker
 from relata_local.ports import free_port

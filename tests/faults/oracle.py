@@ -28,12 +28,12 @@ from tests.faults.stored import (
     views_of,
 )
 
-from crm_shared.contracts.envelope import EnvelopeError, PublicEvent, Record, decode
-from crm_shared.contracts.registry import events_topic, state_topic
-from crm_shared.generations import COLLECTION as GENERATIONS
-from crm_shared.generations import in_generation
-from crm_shared.idempotency import IdempotencyRecord
+from crm_contracts.envelope import EnvelopeError, PublicEvent, Record, decode
+from crm_contracts.registry import events_topic, state_topic
+from crm_shared.application.idempotency import IdempotencyRecord
 from crm_shared.kafka import Kafka
+from crm_shared.projections.generations import COLLECTION as GENERATIONS
+from crm_shared.projections.generations import in_generation
 from segmentation_service.conditions import evaluate, parse
 from segmentation_service.domain import Memberships, Segment
 

@@ -13,13 +13,14 @@ from psycopg.sql import SQL, Identifier
 from pymongo import AsyncMongoClient
 
 from contacts_service.main import DEFINITION as CONTACTS
-from crm_shared.contracts.envelope import PublicEvent, Record, decode, encode
-from crm_shared.contracts.registry import events_topic
-from crm_shared.documents import Lookup
+from crm_contracts.envelope import PublicEvent, Record, decode, encode
+from crm_contracts.registry import events_topic
 from crm_shared.domain import Aggregate
-from crm_shared.eventstore import EventSourcedApplication, LoggedEvent
-from crm_shared.projection import DocumentProjection, Fold
-from crm_shared.service import Definition, Runtime
+from crm_shared.mongo import Lookup
+from crm_shared.postgres import EventSourcedApplication, LoggedEvent
+from crm_shared.process import Definition, Runtime
+from crm_shared.projections import DocumentProjection
+from crm_shared.projections.projection import Fold
 from crm_shared.settings import Settings
 from customer360_service.main import DEFINITION as CUSTOMER360
 from feedback_service.main import DEFINITION as FEEDBACK

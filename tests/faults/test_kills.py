@@ -10,7 +10,7 @@ from tests.faults.fleet import Fleet, Process
 from tests.faults.load import Load
 from tests.faults.oracle import Oracle, settled
 
-from crm_shared.crash_points import Point
+from crm_shared.observability.crash_points import Point
 
 Tally = Callable[..., None]
 

@@ -13,13 +13,14 @@ from tests.faults.load import Load
 from tests.faults.oracle import Oracle, settled
 from tests.faults.stored import DEFINITIONS
 
-from crm_shared.clients import Producer
-from crm_shared.consumer import Consumer
-from crm_shared.contracts.envelope import PublicEvent, Record
-from crm_shared.documents import Document
+from crm_contracts.envelope import PublicEvent, Record
 from crm_shared.kafka import Kafka, Topic
-from crm_shared.projection import DocumentProjection, Fold
-from crm_shared.service import Definition, Runtime
+from crm_shared.kafka.clients import Producer
+from crm_shared.mongo import Document
+from crm_shared.process import Definition, Runtime
+from crm_shared.projections import DocumentProjection
+from crm_shared.projections.consumer import Consumer
+from crm_shared.projections.projection import Fold
 from crm_shared.settings import Settings
 from relata_local.servers import EmbeddedServers
 from segmentation_service import projections as segmentation

@@ -12,8 +12,8 @@ from tests.faults.stored import DEFINITIONS, read_log
 
 from contacts_service.application import Contacts, Sighting
 from contacts_service.domain import Customer, Identifier
-from crm_shared.errors import RelataError, StoreUnavailable
-from crm_shared.writer import Command, Outcome, Writer
+from crm_shared.application import Command, Outcome, Writer
+from crm_shared.domain import RelataError, StoreUnavailable
 
 Tally = Callable[..., None]
 

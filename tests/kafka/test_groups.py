@@ -14,14 +14,14 @@ import pytest
 import pytest_asyncio
 from pymongo import AsyncMongoClient
 
-from crm_shared.consumer import Consumer
-from crm_shared.contracts.contacts import CustomerTagged
-from crm_shared.contracts.envelope import PublicEvent, Record, encode
-from crm_shared.contracts.interactions import InteractionLogged
-from crm_shared.contracts.registry import events_topic
-from crm_shared.documents import Document
+from crm_contracts.envelope import PublicEvent, Record, encode
+from crm_contracts.events.contacts import CustomerTagged
+from crm_contracts.events.interactions import InteractionLogged
+from crm_contracts.registry import events_topic
 from crm_shared.kafka import Kafka, Topic
-from crm_shared.projection import DocumentProjection, Failure
+from crm_shared.mongo import Document
+from crm_shared.projections import DocumentProjection, Failure
+from crm_shared.projections.consumer import Consumer
 from crm_shared.settings import Settings
 from relata_local.servers import EmbeddedServers
 

@@ -15,7 +15,7 @@ import pytest_asyncio
 from aiokafka import ConsumerRecord
 
 from contacts_service.main import DEFINITION as CONTACTS
-from crm_shared.contracts.envelope import HEADER_NAMES, decode
+from crm_contracts.envelope import HEADER_NAMES, decode
 from relata_kafka import jars
 from relata_local.servers import EmbeddedServers
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contacts_service.main import DEFINITION as CONTACTS
-from crm_shared.contracts.envelope import PublicEvent, decode
+from crm_contracts.envelope import PublicEvent, decode
 from relata_local.servers import EmbeddedServers
 
 EVENTS = "crm.contacts.events.v1"

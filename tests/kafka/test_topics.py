@@ -13,7 +13,7 @@ from confluent_kafka import admin as confluent
 from contacts_service.main import DEFINITION as CONTACTS
 from contacts_service.projections import NAME
 from crm_shared.kafka import Kafka, Topic
-from crm_shared.parking import dead_letter_topic
+from crm_shared.projections.parking import dead_letter_topic
 from crm_shared.settings import Settings
 from interactions_service.main import DEFINITION as INTERACTIONS
 from relata_local.servers import EmbeddedServers

@@ -9,9 +9,8 @@ import pytest
 
 from contacts_service.application import Contacts, Identified, Sighting
 from contacts_service.domain import Customer, Identifier, normalise
-from crm_shared.context import CommandContext
-from crm_shared.errors import Conflict, InvalidInput, NotFound
-from crm_shared.writer import Command, Outcome, Writer
+from crm_shared.application import Command, Outcome, Writer
+from crm_shared.domain import CommandContext, Conflict, InvalidInput, NotFound
 
 EMAIL = Identifier("email", "lan@example.com")
 PHONE = Identifier("phone", "+84912345678")

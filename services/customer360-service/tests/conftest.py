@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from crm_shared.contracts.envelope import PublicEvent, Record, decode, encode
-from crm_shared.contracts.registry import EventData
+from crm_contracts.envelope import PublicEvent, Record, decode, encode
+from crm_contracts.registry import EventData
 
 NOON = datetime(2026, 1, 14, 12, tzinfo=UTC)
 

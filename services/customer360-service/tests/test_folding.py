@@ -12,12 +12,13 @@ import pytest
 from bson.decimal128 import Decimal128
 from pydantic import ValidationError
 
-from crm_shared.contracts import contacts, feedback, interactions, segmentation
-from crm_shared.contracts.envelope import PublicEvent
-from crm_shared.contracts.examples import CUSTOMER, EXAMPLES
-from crm_shared.contracts.registry import EventData, event_type_of
-from crm_shared.contracts.types import Money
-from crm_shared.projection import advance
+from crm_contracts.catalogue import examples
+from crm_contracts.envelope import PublicEvent
+from crm_contracts.events import contacts, feedback, interactions, segmentation
+from crm_contracts.registry import EventData, event_type_of
+from crm_contracts.types import EXAMPLE_CUSTOMER as CUSTOMER
+from crm_contracts.types import Money
+from crm_shared.projections import advance
 from customer360_service.projections import HANDLES
 from customer360_service.projections.customer import fold
 from customer360_service.projections.timeline import row
@@ -25,7 +26,7 @@ from customer360_service.projections.timeline import row
 Happened = Callable[..., PublicEvent]
 NOON = datetime(2026, 1, 14, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-OF_CUSTOMERS = [one for one in EXAMPLES if event_type_of(type(one)).ce_type in HANDLES]
+OF_CUSTOMERS = [one for one in examples() if event_type_of(type(one)).ce_type in HANDLES]
 
 
 def identified(name: str | None = "Nguyễn Thị Khai", **changes: Any) -> contacts.CustomerIdentified:
@@ -242,7 +243,7 @@ def test_every_documented_event_of_a_customer_folds_and_changes_nothing_that_it_
 
 
 def test_definitions_of_segments_and_surveys_make_no_customers() -> None:
-    others = {type(one).__name__ for one in EXAMPLES if not event_type_of(type(one)).state} - {
+    others = {type(one).__name__ for one in examples() if not event_type_of(type(one)).state} - {
         type(one).__name__ for one in OF_CUSTOMERS
     }
 

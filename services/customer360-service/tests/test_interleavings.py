@@ -8,12 +8,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crm_shared.contracts import contacts, feedback, interactions, segmentation
-from crm_shared.contracts.envelope import PublicEvent
-from crm_shared.contracts.examples import CUSTOMER
-from crm_shared.contracts.registry import EventData
-from crm_shared.contracts.types import Money
-from crm_shared.projection import advance
+from crm_contracts.envelope import PublicEvent
+from crm_contracts.events import contacts, feedback, interactions, segmentation
+from crm_contracts.registry import EventData
+from crm_contracts.types import EXAMPLE_CUSTOMER as CUSTOMER
+from crm_contracts.types import Money
+from crm_shared.projections import advance
 from customer360_service.projections.customer import fold
 from customer360_service.queries.customers import view
 

@@ -12,10 +12,10 @@ from uuid import UUID
 import httpx
 import pytest
 
-from crm_shared.contracts import contacts, feedback, interactions
-from crm_shared.contracts.envelope import PublicEvent, rfc3339
-from crm_shared.contracts.registry import EventData
-from crm_shared.contracts.types import Money
+from crm_contracts.envelope import PublicEvent, rfc3339
+from crm_contracts.events import contacts, feedback, interactions
+from crm_contracts.registry import EventData
+from crm_contracts.types import Money
 from customer360_service.main import DEFINITION
 from customer360_service.projections import customers
 

@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 from pydantic import BaseModel
 
-from crm_shared.contracts import contacts, feedback, interactions, segmentation
-from crm_shared.contracts.envelope import PublicEvent
-from crm_shared.contracts.registry import EventData
-from crm_shared.contracts.types import Money
+from crm_contracts.envelope import PublicEvent
+from crm_contracts.events import contacts, feedback, interactions, segmentation
+from crm_contracts.registry import EventData
+from crm_contracts.types import Money
 from crm_shared.http.queries import Page
 from customer360_service.api.models import CustomerOut, CustomerSummaryOut, KpisOut, TimelineEntryOut
 from customer360_service.main import DEFINITION

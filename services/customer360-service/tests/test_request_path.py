@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from crm_shared.contracts import contacts, interactions, segmentation
-from crm_shared.contracts.envelope import PublicEvent, Record, decode
-from crm_shared.contracts.registry import EventData, events_topic
-from crm_shared.contracts.types import Money
+from crm_contracts.envelope import PublicEvent, Record, decode
+from crm_contracts.events import contacts, interactions, segmentation
+from crm_contracts.registry import EventData, events_topic
+from crm_contracts.types import Money
 from crm_shared.kafka import Kafka, Topic
 from crm_shared.settings import Settings
 from customer360_service.main import DEFINITION

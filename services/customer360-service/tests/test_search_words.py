@@ -2,7 +2,7 @@
 
 import pytest
 
-from crm_shared.contracts.contacts import Identifier
+from crm_contracts.events.contacts import Identifier
 from customer360_service.projections.search import search_words, words
 
 

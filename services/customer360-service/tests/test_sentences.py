@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 import pytest
 
-from crm_shared.contracts.envelope import PublicEvent
-from crm_shared.contracts.examples import EXAMPLES
-from crm_shared.contracts.registry import event_type_of
+from crm_contracts.catalogue import examples
+from crm_contracts.envelope import PublicEvent
+from crm_contracts.registry import event_type_of
 from customer360_service.projections import HANDLES
 from customer360_service.projections.timeline import row
 from customer360_service.queries.sentences import sentence
@@ -77,7 +77,7 @@ def test_an_event_is_told_in_one_short_sentence(event_type: str, data: dict[str,
 
 
 def test_every_documented_event_of_a_customer_has_a_sentence(happened: Callable[..., PublicEvent]) -> None:
-    for data in EXAMPLES:
+    for data in examples():
         if event_type_of(type(data)).ce_type in HANDLES:
             found = row(happened(data, 1))
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from crm_shared.errors import Conflict, InvalidInput, NotFound
-from crm_shared.writer import Command, Outcome, Writer
+from crm_shared.application import Command, Outcome, Writer
+from crm_shared.domain import Conflict, InvalidInput, NotFound
 from feedback_service.application import Feedback, RecordedResponse
 from feedback_service.domain import Question, Response, Survey
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from crm_shared.contracts.envelope import PublicEvent
-from crm_shared.projection import advance
+from crm_contracts.envelope import PublicEvent
+from crm_shared.projections import advance
 from feedback_service.projections import fold_response, fold_survey
 
 SURVEY = "0d9c8b7a-6f5e-5d4c-8b3a-291807f6e5d4"

@@ -6,12 +6,11 @@ from typing import Any
 import orjson
 import pytest
 
-from crm_shared.context import CommandContext, command_context
-from crm_shared.contracts import feedback as public
-from crm_shared.contracts.envelope import decode, encode
-from crm_shared.domain import Aggregate
+from crm_contracts.envelope import decode, encode
+from crm_contracts.events import feedback as public
+from crm_shared.application.idempotency import IdempotencyRecord
+from crm_shared.domain import Aggregate, CommandContext, command_context
 from crm_shared.http.requests import BODY_LIMIT
-from crm_shared.idempotency import IdempotencyRecord
 from feedback_service.domain import Question, Response, Survey
 from feedback_service.publishing import publish
 

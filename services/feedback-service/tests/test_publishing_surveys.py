@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from crm_shared.errors import InvalidInput
-from crm_shared.writer import Command, Outcome, Writer
+from crm_shared.application import Command, Outcome, Writer
+from crm_shared.domain import InvalidInput
 from feedback_service.application import Feedback, PublishedSurvey
 from feedback_service.domain import Question, Survey, check_questions
 

@@ -8,8 +8,8 @@ import pytest_asyncio
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from crm_shared.documents import Document
-from crm_shared.generations import Generations
+from crm_shared.mongo import Document
+from crm_shared.projections.generations import Generations
 from crm_shared.settings import Settings
 from feedback_service import projections, queries
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from crm_shared.errors import Conflict, InvalidInput
+from crm_shared.domain import Conflict, InvalidInput
 from interactions_service.domain import Interaction, InteractionFacts, Line, Money, Purchase, PurchaseFacts
 
 CUSTOMER = "3f0d4a52-6a0e-4b0f-9a51-0c6f4f1d2b7e"

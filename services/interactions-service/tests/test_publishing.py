@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from crm_shared.contracts.envelope import PublicEvent, decode, encode
-from crm_shared.projection import advance
+from crm_contracts.envelope import PublicEvent, decode, encode
+from crm_shared.projections import advance
 from interactions_service.domain import Interaction, InteractionFacts, Line, Money, Purchase, PurchaseFacts
 from interactions_service.projections import HANDLES, activity_id, fold
 from interactions_service.publishing import publish

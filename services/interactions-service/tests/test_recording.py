@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from crm_shared.errors import Conflict, InvalidInput
-from crm_shared.writer import Command, Outcome, Writer
+from crm_shared.application import Command, Outcome, Writer
+from crm_shared.domain import Conflict, InvalidInput
 from interactions_service.application import Interactions
 from interactions_service.domain import InteractionFacts, Line, Money, Purchase, PurchaseFacts
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crm_shared.contracts.envelope import PublicEvent
+from crm_contracts.envelope import PublicEvent
 from segmentation_service.facts import Facts, fold
 
 NEW_YEAR = datetime(1997, 1, 1, tzinfo=UTC)

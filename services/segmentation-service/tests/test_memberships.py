@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 from pymongo import AsyncMongoClient
 
-from crm_shared.contracts.envelope import PublicEvent
-from crm_shared.errors import PositionNotReached
+from crm_contracts.envelope import PublicEvent
+from crm_shared.application import Command, Writer
+from crm_shared.domain import PositionNotReached
 from crm_shared.kafka import Kafka
 from crm_shared.settings import Settings
-from crm_shared.writer import Command, Writer
 from segmentation_service.application import Segmentation
 from segmentation_service.conditions import parse
 from segmentation_service.domain import Memberships

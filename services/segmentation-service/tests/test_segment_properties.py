@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crm_shared.contracts.envelope import PublicEvent
+from crm_contracts.envelope import PublicEvent
 from segmentation_service.conditions import (
     Condition,
     SegmentIndex,

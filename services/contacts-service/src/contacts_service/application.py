@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from contacts_service.domain import Customer, Identifier, IdentifierClaim
-from crm_shared.errors import Conflict, InvalidInput
-from crm_shared.eventstore import EventSourcedApplication
-from crm_shared.writer import Unit
+from crm_shared.application import Unit
+from crm_shared.domain import Conflict, InvalidInput
+from crm_shared.postgres import EventSourcedApplication
 
 
 @dataclass(frozen=True, slots=True)

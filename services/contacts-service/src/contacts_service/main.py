@@ -2,7 +2,7 @@
 
 from contacts_service import api, projections, publishing
 from contacts_service.application import Contacts
-from crm_shared.service import Definition, run
+from crm_shared.process import Definition, run
 
 DEFINITION = Definition(
     service="contacts",

@@ -2,12 +2,12 @@
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from crm_shared.contracts import contacts as public
-from crm_shared.contracts.changes import apply_changes, known_values
-from crm_shared.contracts.envelope import PublicEvent
-from crm_shared.contracts.registry import event_type_of, events_topic
-from crm_shared.documents import Document
-from crm_shared.projection import DocumentProjection
+from crm_contracts.changes import apply_changes, known_values
+from crm_contracts.envelope import PublicEvent
+from crm_contracts.events import contacts as public
+from crm_contracts.registry import event_type_of, events_topic
+from crm_shared.mongo import Document
+from crm_shared.projections import DocumentProjection
 
 NAME = "contacts-service.customers"
 COLLECTION = "customers"

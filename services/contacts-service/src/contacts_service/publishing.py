@@ -3,9 +3,9 @@
 from typing import Any
 
 from contacts_service.domain import Customer, details_as_objects
-from crm_shared.contracts import contacts as public
-from crm_shared.contracts.registry import EventData
-from crm_shared.relay import Publication, StatePublishing
+from crm_contracts.events import contacts as public
+from crm_contracts.registry import EventData
+from crm_shared.publishing import Publication, StatePublishing
 
 
 def publish(event: Any) -> Publication | None:

@@ -4,9 +4,9 @@ from typing import Any
 from uuid import UUID
 
 from contacts_service.projections import COLLECTION, NAME
-from crm_shared.contracts.envelope import rfc3339
-from crm_shared.errors import NotFound
-from crm_shared.generations import Generations
+from crm_contracts.envelope import rfc3339
+from crm_shared.domain import NotFound
+from crm_shared.projections.generations import Generations
 
 
 async def customer(views: Generations, customer_id: UUID) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Starts customer360: `customer360-service api|project|run`."""
 
-from crm_shared.service import Definition, run
+from crm_shared.process import Definition, run
 from customer360_service import api, projections
 
 DEFINITION = Definition(

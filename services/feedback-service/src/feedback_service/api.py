@@ -8,14 +8,14 @@ from uuid import UUID
 from fastapi import Path, Request, Response
 from pydantic import BaseModel, Field, JsonValue, StringConstraints
 
-from crm_shared.errors import NotFound
+from crm_shared.application import Answer, Unit
+from crm_shared.domain import NotFound
 from crm_shared.http.app import api_router
 from crm_shared.http.commands import CommandDep
 from crm_shared.http.fields import Name, Occurred, RequestModel, Word
 from crm_shared.http.problems import documented
-from crm_shared.http.queries import AfterDep, Cursor, Limit, Page, read_cursor, write_cursor
-from crm_shared.idempotency import Answer
-from crm_shared.writer import Unit
+from crm_shared.http.queries import AfterDep, Cursor, Limit, Page
+from crm_shared.queries import read_cursor, write_cursor
 from feedback_service import domain, projections, queries
 
 router = api_router()

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from crm_shared.errors import NotFound
-from crm_shared.eventstore import EventSourcedApplication
-from crm_shared.writer import Unit
+from crm_shared.application import Unit
+from crm_shared.domain import NotFound
+from crm_shared.postgres import EventSourcedApplication
 from feedback_service.domain import Question, Response, Survey, one_spelling
 
 

@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from crm_shared.domain import Aggregate, derived_id
-from crm_shared.errors import Conflict, FieldError, InvalidInput
+from crm_shared.domain import Aggregate, Conflict, FieldError, InvalidInput, derived_id
 from feedback_service.scores import SCALES
 
 FEWEST_CHOICES, MOST_CHOICES = 2, 50

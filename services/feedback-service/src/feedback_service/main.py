@@ -1,6 +1,6 @@
 """feedback-service as a process: what it is made of, and its command line."""
 
-from crm_shared.service import Definition, run
+from crm_shared.process import Definition, run
 from feedback_service import api, projections
 from feedback_service.application import Feedback
 from feedback_service.publishing import publish

@@ -5,11 +5,11 @@ from typing import Any
 from pymongo import IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 
-from crm_shared.contracts import feedback as public
-from crm_shared.contracts.envelope import PublicEvent
-from crm_shared.contracts.registry import event_type_of, events_topic
-from crm_shared.documents import Document
-from crm_shared.projection import DocumentProjection
+from crm_contracts.envelope import PublicEvent
+from crm_contracts.events import feedback as public
+from crm_contracts.registry import event_type_of, events_topic
+from crm_shared.mongo import Document
+from crm_shared.projections import DocumentProjection
 
 SURVEYS = "surveys"
 """The collection with one document per survey."""

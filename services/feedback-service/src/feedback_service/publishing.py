@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from crm_shared.contracts import feedback as public
-from crm_shared.relay import Publication
+from crm_contracts.events import feedback as public
+from crm_shared.publishing import Publication
 from feedback_service.domain import Response, Survey
 from feedback_service.scores import SCALES
 

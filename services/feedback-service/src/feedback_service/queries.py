@@ -7,8 +7,8 @@ from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
 
-from crm_shared.documents import Document
-from crm_shared.generations import Generations
+from crm_shared.mongo import Document
+from crm_shared.projections.generations import Generations
 from feedback_service import scores
 from feedback_service.projections import RESPONSES, RESPONSES_VIEW, SURVEYS, SURVEYS_VIEW
 

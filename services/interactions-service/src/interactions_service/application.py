@@ -1,7 +1,7 @@
 """The use cases of interactions-service, each on the writer's thread: look, decide, save."""
 
-from crm_shared.eventstore import EventSourcedApplication
-from crm_shared.writer import Unit
+from crm_shared.application import Unit
+from crm_shared.postgres import EventSourcedApplication
 from interactions_service.domain import Interaction, InteractionFacts, Purchase, PurchaseFacts
 
 

@@ -8,8 +8,7 @@ from functools import cached_property
 from typing import Any, Self
 from uuid import UUID, uuid4
 
-from crm_shared.domain import Aggregate, derived_id
-from crm_shared.errors import Conflict, InvalidInput
+from crm_shared.domain import Aggregate, Conflict, InvalidInput, derived_id
 
 # Enough digits to add up 200 lines of 1e9 pieces at 24 digits each without rounding.
 _EXACT = Context(prec=60)

@@ -1,6 +1,6 @@
 """Starts interactions: `interactions-service api|relay|project|run`."""
 
-from crm_shared.service import Definition, run
+from crm_shared.process import Definition, run
 from interactions_service import api, projections, publishing
 from interactions_service.application import Interactions
 

@@ -3,11 +3,11 @@
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 
-from crm_shared.contracts.envelope import PublicEvent
-from crm_shared.contracts.interactions import InteractionLogged, PurchaseRecorded
-from crm_shared.contracts.registry import event_type_of, events_topic
-from crm_shared.documents import Document
-from crm_shared.projection import DocumentProjection
+from crm_contracts.envelope import PublicEvent
+from crm_contracts.events.interactions import InteractionLogged, PurchaseRecorded
+from crm_contracts.registry import event_type_of, events_topic
+from crm_shared.mongo import Document
+from crm_shared.projections import DocumentProjection
 
 NAME = "interactions-service.activities"
 COLLECTION = "activities"

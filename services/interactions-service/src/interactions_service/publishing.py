@@ -3,8 +3,8 @@
 from decimal import Decimal
 from typing import Any
 
-from crm_shared.contracts.interactions import InteractionLogged, PurchaseRecorded
-from crm_shared.relay import Publication
+from crm_contracts.events.interactions import InteractionLogged, PurchaseRecorded
+from crm_shared.publishing import Publication
 from interactions_service.domain import Interaction, Purchase
 
 

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from pymongo import DESCENDING
 
-from crm_shared.contracts.envelope import rfc3339
-from crm_shared.documents import Document
-from crm_shared.errors import InvalidInput, NotFound
-from crm_shared.generations import Generations
-from crm_shared.http.queries import read_cursor, write_cursor
+from crm_contracts.envelope import rfc3339
+from crm_shared.domain import InvalidInput, NotFound
+from crm_shared.mongo import Document
+from crm_shared.projections.generations import Generations
+from crm_shared.queries import read_cursor, write_cursor
 from interactions_service.projections import COLLECTION, NAME
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

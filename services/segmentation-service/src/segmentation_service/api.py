@@ -6,13 +6,12 @@ from uuid import UUID
 from fastapi import Depends, Path, Request, Response
 from pydantic import BaseModel, Field, StringConstraints
 
+from crm_shared.application import Answer, Unit
 from crm_shared.http.app import api_router
 from crm_shared.http.commands import CommandDep, json_response
 from crm_shared.http.fields import Name, RequestModel
 from crm_shared.http.problems import documented
 from crm_shared.http.queries import AfterDep, Cursor, Limit, Page
-from crm_shared.idempotency import Answer
-from crm_shared.writer import Unit
 from segmentation_service.application import Segmentation
 from segmentation_service.conditions import catalogue, parse, to_json
 from segmentation_service.domain import Segment

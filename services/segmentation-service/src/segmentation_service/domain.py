@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from crm_shared.domain import Aggregate, derived_id
-from crm_shared.errors import NotFound
+from crm_shared.domain import Aggregate, NotFound, derived_id
 
 
 class Segment(Aggregate):

@@ -11,11 +11,10 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
-from crm_shared.context import CommandContext
-from crm_shared.documents import DURABLE, Document, WriteConflict
-from crm_shared.errors import StoreUnavailable
+from crm_shared.application import Command, Writer
+from crm_shared.domain import CommandContext, StoreUnavailable
 from crm_shared.kafka import Kafka
-from crm_shared.writer import Command, Writer
+from crm_shared.mongo import DURABLE, Document, WriteConflict
 from segmentation_service.application import Segmentation
 from segmentation_service.conditions import parse
 from segmentation_service.domain import Segment

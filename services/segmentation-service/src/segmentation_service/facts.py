@@ -20,8 +20,8 @@ from datetime import UTC, datetime
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Any
 
-from crm_shared.contracts.changes import apply_changes, known_values
-from crm_shared.contracts.envelope import PublicEvent
+from crm_contracts.changes import apply_changes, known_values
+from crm_contracts.envelope import PublicEvent
 
 Facts = dict[str, Any]
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import cast
 
-from crm_shared.projection import Applier
-from crm_shared.service import Definition, Runtime, run
+from crm_shared.process import Definition, Runtime, run
+from crm_shared.projections import Applier
 from segmentation_service import api, publishing
 from segmentation_service.application import Segmentation
 from segmentation_service.evaluation import Evaluated

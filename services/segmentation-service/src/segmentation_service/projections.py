@@ -9,15 +9,14 @@ from eventsourcing.persistence import PersistenceError
 from pymongo import IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 
-from crm_shared.context import CommandContext
-from crm_shared.contracts import contacts, feedback, interactions
-from crm_shared.contracts.envelope import PublicEvent
-from crm_shared.contracts.registry import event_type_of, events_topic
-from crm_shared.documents import Document, Documents, Lookup, WriteConflict
-from crm_shared.errors import StoreUnavailable
+from crm_contracts.envelope import PublicEvent
+from crm_contracts.events import contacts, feedback, interactions
+from crm_contracts.registry import event_type_of, events_topic
+from crm_shared.application import Command, Outcome, Writer
+from crm_shared.domain import CommandContext, StoreUnavailable
 from crm_shared.kafka import Kafka
-from crm_shared.projection import Failure, advance
-from crm_shared.writer import Command, Outcome, Writer
+from crm_shared.mongo import Document, Documents, Lookup, WriteConflict
+from crm_shared.projections import Failure, advance
 from segmentation_service.application import Segmentation
 from segmentation_service.conditions import Condition, SegmentIndex, deciding_leaves, evaluate, explain
 from segmentation_service.domain import Change, Memberships

@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from crm_shared.contracts import segmentation as public
-from crm_shared.relay import Publication, StatePublishing
+from crm_contracts.events import segmentation as public
+from crm_shared.publishing import Publication, StatePublishing
 from segmentation_service.domain import Memberships, Segment
 
 

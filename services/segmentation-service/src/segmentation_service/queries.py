@@ -7,11 +7,11 @@ from uuid import UUID
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from crm_shared.contracts.envelope import rfc3339
-from crm_shared.documents import Document
-from crm_shared.errors import NotFound, PositionNotReached
-from crm_shared.http.queries import read_cursor, write_cursor
-from crm_shared.progress import POLL_SECONDS, WAIT_SECONDS
+from crm_contracts.envelope import rfc3339
+from crm_shared.domain import NotFound, PositionNotReached
+from crm_shared.mongo import Document
+from crm_shared.projections.progress import POLL_SECONDS, WAIT_SECONDS
+from crm_shared.queries import read_cursor, write_cursor
 from segmentation_service.conditions import Condition, evaluate, explain, parse
 from segmentation_service.evaluation import LEARNT, SEGMENTS
 from segmentation_service.projections import CUSTOMERS, LOOKUP

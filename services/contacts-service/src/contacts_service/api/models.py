@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from contacts_service.application import Sighting
 from contacts_service.domain import Identifier, normalise
-from crm_shared.errors import FieldError, InvalidInput
+from crm_shared.domain import FieldError, InvalidInput
 from crm_shared.http.fields import (
     AttributeValue,
     DecimalText,

@@ -20,13 +20,12 @@ from contacts_service.api.models import (
 )
 from contacts_service.application import Contacts, Sighting
 from contacts_service.projections import NAME
+from crm_shared.application import Answer, Command, Unit
 from crm_shared.http.app import api_router
+from crm_shared.http.bulk import OPENAPI_BODY, RESPONSES, LineContext, import_lines
 from crm_shared.http.commands import CallerDep, CommandDep, json_response
-from crm_shared.http.imports import OPENAPI_BODY, RESPONSES, LineContext, import_lines
 from crm_shared.http.problems import documented
 from crm_shared.http.queries import AfterDep
-from crm_shared.idempotency import Answer
-from crm_shared.writer import Command, Unit
 
 router = api_router()
 COMMAND_ERRORS = documented(400, 404, 409, 413, 415, 422, 503)

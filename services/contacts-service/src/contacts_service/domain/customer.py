@@ -6,8 +6,7 @@ from typing import Any
 import orjson
 
 from contacts_service.domain.identifiers import Identifier
-from crm_shared.domain import Aggregate
-from crm_shared.errors import InvalidInput
+from crm_shared.domain import Aggregate, InvalidInput
 
 # A customer's whole state travels as one record of at most 64 KiB on the state topic.
 LARGEST_CUSTOMER = 40 * 1024

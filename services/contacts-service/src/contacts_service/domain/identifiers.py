@@ -9,8 +9,7 @@ import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
-from crm_shared.domain import Aggregate, derived_id
-from crm_shared.errors import InvalidInput
+from crm_shared.domain import Aggregate, InvalidInput, derived_id
 
 _TYPE = re.compile(r"[a-z][a-z0-9_]{0,31}")
 

@@ -9,13 +9,13 @@ from fastapi import Path, Query, Request, Response
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from crm_shared.errors import InvalidInput
+from crm_shared.domain import InvalidInput
 from crm_shared.http.app import api_router
 from crm_shared.http.commands import json_response
 from crm_shared.http.fields import Currency, printable
 from crm_shared.http.problems import documented
 from crm_shared.http.queries import AfterDep, Cursor, Limit, Page
-from crm_shared.service import Runtime
+from crm_shared.process import Runtime
 from customer360_service import queries
 from customer360_service.api.models import CustomerOut, CustomerSummaryOut, KpisOut, TimelineEntryOut
 from customer360_service.projections import NAME

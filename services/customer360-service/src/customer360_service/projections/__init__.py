@@ -3,10 +3,10 @@
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.asynchronous.database import AsyncDatabase
 
-from crm_shared.contracts import contacts, feedback, interactions, segmentation
-from crm_shared.contracts.registry import event_type_of, events_topic
-from crm_shared.documents import Document, Lookup
-from crm_shared.projection import DocumentProjection
+from crm_contracts.events import contacts, feedback, interactions, segmentation
+from crm_contracts.registry import event_type_of, events_topic
+from crm_shared.mongo import Document, Lookup
+from crm_shared.projections import DocumentProjection
 from customer360_service.projections.customer import fold
 from customer360_service.projections.timeline import row
 from customer360_service.projections.times import earliest

@@ -9,8 +9,9 @@ A payload is read through its contract's model, so one that breaks the contract 
 from datetime import datetime
 from typing import Any
 
-from crm_shared.contracts.changes import apply_changes, known_values
-from crm_shared.contracts.contacts import (
+from crm_contracts.changes import apply_changes, known_values
+from crm_contracts.envelope import PublicEvent
+from crm_contracts.events.contacts import (
     CustomerDetailsChanged,
     CustomerIdentified,
     CustomerTagged,
@@ -19,11 +20,10 @@ from crm_shared.contracts.contacts import (
     IdentityLinked,
     PreferencesChanged,
 )
-from crm_shared.contracts.envelope import PublicEvent
-from crm_shared.contracts.feedback import QuestionAnswer, SurveyAnswered
-from crm_shared.contracts.interactions import InteractionLogged, PurchaseRecorded
-from crm_shared.contracts.segmentation import CustomerEnteredSegment, CustomerLeftSegment
-from crm_shared.documents import Document
+from crm_contracts.events.feedback import QuestionAnswer, SurveyAnswered
+from crm_contracts.events.interactions import InteractionLogged, PurchaseRecorded
+from crm_contracts.events.segmentation import CustomerEnteredSegment, CustomerLeftSegment
+from crm_shared.mongo import Document
 from customer360_service.projections.money import exact_sum
 from customer360_service.projections.nps import nps_group
 from customer360_service.projections.search import search_words

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from crm_shared.contracts.contacts import Identifier
+from crm_contracts.events.contacts import Identifier
 
 # Index keys stay short; a longer word is found by its beginning.
 WORD_LENGTH = 100

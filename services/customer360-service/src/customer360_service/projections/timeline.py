@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 from bson.decimal128 import Decimal128
 
-from crm_shared.contracts.envelope import PublicEvent
-from crm_shared.documents import Document
+from crm_contracts.envelope import PublicEvent
+from crm_shared.mongo import Document
 from customer360_service.projections.nps import nps_group
 from customer360_service.projections.times import stored
 

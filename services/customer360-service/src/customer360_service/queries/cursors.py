@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from crm_shared.errors import InvalidInput
-from crm_shared.http.queries import read_cursor, write_cursor
+from crm_shared.domain import InvalidInput
+from crm_shared.queries import read_cursor, write_cursor
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from pymongo import ASCENDING
 
-from crm_shared.contracts.envelope import rfc3339
-from crm_shared.documents import Document
-from crm_shared.errors import InvalidInput, NotFound
-from crm_shared.generations import Generations
-from crm_shared.http.queries import read_cursor, write_cursor
+from crm_contracts.envelope import rfc3339
+from crm_shared.domain import InvalidInput, NotFound
+from crm_shared.mongo import Document
+from crm_shared.projections.generations import Generations
+from crm_shared.queries import read_cursor, write_cursor
 from customer360_service.projections import CUSTOMERS, LOOKUP, NAME, SOURCES
 from customer360_service.projections.search import digits, whole, words
 from customer360_service.projections.times import LONG_AGO, earliest, latest

@@ -11,8 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from crm_shared.documents import Document
-from crm_shared.generations import Generations
+from crm_shared.mongo import Document
+from crm_shared.projections.generations import Generations
 from customer360_service.projections import CUSTOMERS, LOOKUP, NAME, TIMELINE
 from customer360_service.projections.nps import NPS_GROUPS
 from customer360_service.projections.timeline import ACTIVITIES, PURCHASE

@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from crm_shared.contracts.envelope import rfc3339
-from crm_shared.generations import Generations
+from crm_contracts.envelope import rfc3339
+from crm_shared.projections.generations import Generations
 from customer360_service.projections.nps import NPS_GROUPS
 from customer360_service.queries.figures import Period, gather
 from customer360_service.queries.numbers import averages, nps_score, rate

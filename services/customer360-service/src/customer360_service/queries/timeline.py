@@ -6,10 +6,10 @@ from uuid import UUID
 import orjson
 from pymongo import DESCENDING
 
-from crm_shared.contracts.envelope import rfc3339
-from crm_shared.documents import Document
-from crm_shared.errors import NotFound
-from crm_shared.generations import Generations
+from crm_contracts.envelope import rfc3339
+from crm_shared.domain import NotFound
+from crm_shared.mongo import Document
+from crm_shared.projections.generations import Generations
 from customer360_service.projections import NAME, SOURCES, TIMELINE
 from customer360_service.queries.cursors import read_place, write_place
 from customer360_service.queries.sentences import sentence

@@ -6,16 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from crm_shared.http.fields import (
-    Attributes,
-    ExternalId,
-    MoneyIn,
-    Name,
-    Occurred,
-    RequestModel,
-    SystemName,
-    Word,
-)
+from crm_shared.http.fields import Attributes, ExternalId, MoneyIn, Name, Occurred, RequestModel, SystemName, Word
 from interactions_service.domain import InteractionFacts, Line, Money, PurchaseFacts
 
 

@@ -5,14 +5,13 @@ from uuid import UUID
 
 from fastapi import Path, Request, Response
 
+from crm_shared.application import Answer, Command, Unit
 from crm_shared.http.app import api_router
+from crm_shared.http.bulk import OPENAPI_BODY, RESPONSES, LineContext, import_lines
 from crm_shared.http.commands import CallerDep, CommandDep, json_response
-from crm_shared.http.imports import OPENAPI_BODY, RESPONSES, LineContext, import_lines
 from crm_shared.http.problems import documented
 from crm_shared.http.queries import AfterDep, Cursor, Limit, Page
-from crm_shared.idempotency import Answer
-from crm_shared.service import Runtime
-from crm_shared.writer import Command, Unit
+from crm_shared.process import Runtime
 from interactions_service import queries
 from interactions_service.api.models import (
     InteractionIn,

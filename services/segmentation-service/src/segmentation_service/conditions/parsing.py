@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from crm_shared.errors import FieldError, InvalidInput
+from crm_shared.domain import FieldError, InvalidInput
 from segmentation_service.conditions.fields import ALL_OPERATORS, OPERATORS, Field, catalogue, resolve
 from segmentation_service.conditions.tree import AllOf, AnyOf, Condition, Leaf, Not, leaf, to_json
 from segmentation_service.conditions.values import (

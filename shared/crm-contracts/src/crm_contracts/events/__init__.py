@@ -1,0 +1,1 @@
+"""The payloads of public events: one module per service, found by the catalogue."""

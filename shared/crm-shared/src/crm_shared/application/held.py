@@ -1,0 +1,96 @@
+"""Aggregates that the writer keeps between commands, brought up to date once per batch."""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from crm_shared.domain.aggregate import Aggregate
+from crm_shared.postgres.eventstore import EventSourcedApplication
+
+EventId = tuple[UUID, int]
+"""Stream id and version of one event."""
+
+HELD_LIMIT = 2_000
+
+
+class HeldAggregates:
+    """Aggregates kept between commands and batches, brought up to date by one query per batch."""
+
+    def __init__(self, application: EventSourcedApplication) -> None:
+        self._application = application
+        self._aggregates: OrderedDict[UUID, Aggregate] = OrderedDict()
+        self._positions: dict[UUID, int] = {}
+        self._fresh: set[UUID] = set()
+        # Events decided in this batch and not yet stored: what a rejected command must not take with it.
+        self._batch: dict[UUID, list[Any]] = {}
+
+    def begin(self, reads: Iterable[UUID]) -> None:
+        """Start a batch: whatever is held counts as stale until it has been read again; what is oldest is let go."""
+        self._fresh.clear()
+        self._batch.clear()
+        # Here and not in `stored`: a batch of retries reads much and stores nothing.
+        while len(self._aggregates) > HELD_LIMIT:
+            self._forget(next(iter(self._aggregates)))
+        self.read(reads)
+
+    def read(self, ids: Iterable[UUID]) -> None:
+        """Bring these up to date in one round trip."""
+        self._refresh(set(ids) - self._fresh)
+
+    def find(self, aggregate_id: UUID) -> Aggregate | None:
+        if aggregate_id not in self._fresh:
+            self._refresh({aggregate_id})
+        return self._aggregates.get(aggregate_id)
+
+    def position_of(self, event: EventId) -> int:
+        """The log position of a stored event."""
+        stream_id, version = event
+        held = self._aggregates.get(stream_id)
+        if held is not None and held.version == version and stream_id in self._positions:
+            return self._positions[stream_id]
+        return self._application.load({stream_id: version - 1})[0][1]
+
+    def _refresh(self, ids: set[UUID]) -> None:
+        if not ids:
+            return
+        versions = {one: held.version if (held := self._aggregates.get(one)) else 0 for one in ids}
+        for event, position in self._application.load(versions):
+            stream_id: UUID = event.originator_id
+            self._aggregates[stream_id] = event.mutate(self._aggregates.get(stream_id))
+            self._positions[stream_id] = position
+        self._fresh |= ids
+
+    def accept(self, events: Iterable[Any], touched: Mapping[UUID, Aggregate]) -> None:
+        """Keep what an accepted command changed."""
+        for event in events:
+            self._batch.setdefault(event.originator_id, []).append(event)
+        self._aggregates.update(touched)
+        self._fresh.update(touched)
+
+    def reject(self, changed: set[UUID]) -> None:
+        """Forget what a rejected command changed: restore these aggregates from the store and the batch so far."""
+        for aggregate_id in changed:
+            self._forget(aggregate_id)
+        self._refresh(changed)
+        for aggregate_id in changed:
+            for event in self._batch.get(aggregate_id, ()):
+                self._aggregates[aggregate_id] = event.mutate(self._aggregates.get(aggregate_id))
+
+    def stored(self, events: Sequence[Any], positions: Sequence[int]) -> None:
+        """Note where the batch's events stand in the log."""
+        for event, position in zip(events, positions, strict=True):
+            self._positions[event.originator_id] = position
+            self._aggregates.move_to_end(event.originator_id)
+
+    def forget_all(self) -> None:
+        """Drop everything: the store, not memory, knows what is true now."""
+        self._aggregates.clear()
+        self._positions.clear()
+        self._fresh.clear()
+        self._batch.clear()
+
+    def _forget(self, aggregate_id: UUID) -> None:
+        self._aggregates.pop(aggregate_id, None)
+        self._positions.pop(aggregate_id, None)
+        self._fresh.discard(aggregate_id)

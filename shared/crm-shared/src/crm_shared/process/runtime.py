@@ -1,0 +1,161 @@
+"""The open connections and running parts of one process."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from psycopg import AsyncConnection, sql
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+
+from crm_contracts.registry import service_of
+from crm_shared.application.writer import Writer
+from crm_shared.http.operations import Check
+from crm_shared.kafka.connection import Kafka
+from crm_shared.mongo.documents import Document
+from crm_shared.postgres.eventstore import EventSourcedApplication
+from crm_shared.process.definition import Definition
+from crm_shared.process.event_store import open_application
+from crm_shared.projections.consumer import Consumer
+from crm_shared.projections.generations import Generations
+from crm_shared.projections.progress import Progress
+from crm_shared.publishing.relay import Relay
+from crm_shared.settings import Settings
+
+
+@dataclass
+class Runtime:
+    """The open connections and running parts of one process; endpoints reach it as `request.app.state.runtime`."""
+
+    service: str
+    settings: Settings
+    database: AsyncDatabase[Document]
+    kafka: Kafka
+    _application: EventSourcedApplication | None = None
+    _writer: Writer | None = None
+    relay: Relay | None = None
+    consumers: list[Consumer] = field(default_factory=list)
+    checks: dict[str, Check] = field(default_factory=dict)
+
+    @property
+    def application(self) -> EventSourcedApplication:
+        """The event-sourced application."""
+        if self._application is None:
+            raise RuntimeError(f"{self.service} owns no events")
+        return self._application
+
+    @property
+    def writer(self) -> Writer:
+        """The writer that runs commands."""
+        if self._writer is None:
+            raise RuntimeError(f"{self.service} owns no events")
+        return self._writer
+
+    @cached_property
+    def views(self) -> Generations:
+        """The live generations of this service's views."""
+        return Generations(self.database)
+
+    def progress(self, projection: str) -> Progress:
+        """The progress of one of this service's projections."""
+        read = next(consumer.topics for consumer in self.consumers if consumer.name == projection)
+        sources = frozenset(service_of(topic) for topic in read)
+        return Progress(self.database, projection, self.views, sources=sources)
+
+    async def status(self) -> dict[str, Any]:
+        """What the store holds, what of it the broker has, and how far each projection is."""
+        stored, last, published, cluster = await self._log_status()
+        projections = []
+        for consumer in self.consumers:
+            partitions = await consumer.progress.report()
+            projections.append(
+                {
+                    "name": consumer.name,
+                    "topics": consumer.topics,
+                    "lag": sum(one["lag"] for one in partitions),
+                    "parked": len(await consumer.parking.report()),
+                    "partitions": partitions,
+                }
+            )
+        return {
+            "service": self.service,
+            "events_stored": stored,
+            "last_position": last,
+            "published_position": published,
+            "cluster_id": cluster,
+            "projections": projections,
+        }
+
+    async def _log_status(self) -> tuple[int, int, int | None, str | None]:
+        if self._application is None:
+            return 0, 0, None, None
+        schema = self.settings.schema_name(self.service)
+        table = self._application.ordered_recorder.events_table_name
+        async with await AsyncConnection.connect(**self.settings.postgres_connection()) as connection:
+            query = sql.SQL("SELECT count(*), coalesce(max(notification_id), 0) FROM {}")
+            row = await (await connection.execute(query.format(sql.Identifier(schema, table)))).fetchone()
+            assert row is not None
+            published, cluster = await self._published(connection, schema)
+        return int(row[0]), int(row[1]), published, cluster
+
+    async def _published(self, connection: AsyncConnection[Any], schema: str) -> tuple[int | None, str | None]:
+        exists = await connection.execute("SELECT to_regclass(%s)", (f"{schema}.relay_positions",))
+        found = await exists.fetchone()
+        if found is None or found[0] is None:
+            return None, None
+        newest = sql.SQL("SELECT position, cluster_id FROM {} ORDER BY updated_at DESC LIMIT 1")
+        row = await (await connection.execute(newest.format(sql.Identifier(schema, "relay_positions")))).fetchone()
+        return (int(row[0]), str(row[1])) if row else (None, None)
+
+
+@contextlib.asynccontextmanager
+async def open_runtime(definition: Definition, settings: Settings, roles: Sequence[str]) -> AsyncIterator[Runtime]:
+    """Open what the roles need; closed in reverse order on the way out."""
+    async with contextlib.AsyncExitStack() as stack:
+        client: AsyncMongoClient[Document] = AsyncMongoClient(
+            settings.mongodb_uri, tz_aware=True, serverSelectionTimeoutMS=3_000, appname=definition.service
+        )
+        stack.push_async_callback(client.close)
+        runtime = Runtime(
+            service=definition.service,
+            settings=settings,
+            database=client[settings.database_name(definition.service)],
+            kafka=Kafka(settings),
+        )
+        runtime.checks["mongodb"] = lambda: _ping(client)
+        if definition.application is not None:
+            application = await asyncio.to_thread(open_application, definition, settings)
+            stack.callback(application.close)
+            runtime._application = application
+            runtime._writer = Writer(application)
+            stack.callback(runtime._writer.close)
+            runtime.checks["postgresql"] = lambda: _reach_postgres(settings)
+        if "relay" in roles and definition.publish is not None:
+            runtime.relay = Relay(
+                service=definition.service,
+                application=runtime.application,
+                publish=definition.publish,
+                states=definition.states,
+                kafka=runtime.kafka,
+                connection=settings.postgres_connection(),
+                schema=settings.schema_name(definition.service),
+            )
+            runtime.checks["relay"] = runtime.relay.check
+        for applier in definition.projections(runtime):
+            consumer = Consumer(applier, runtime.database, runtime.kafka)
+            runtime.consumers.append(consumer)
+            if "project" in roles:
+                runtime.checks[f"projection {applier.name}"] = consumer.check
+        yield runtime
+
+
+async def _ping(client: AsyncMongoClient[Document]) -> None:
+    await client.admin.command("ping")
+
+
+async def _reach_postgres(settings: Settings) -> None:
+    async with await AsyncConnection.connect(**settings.postgres_connection()) as connection:
+        await connection.execute("SELECT 1")

@@ -1,0 +1,6 @@
+"""From public events to documents: declared once, folded by pure functions, rebuilt at will."""
+
+from crm_shared.mongo.documents import Document, Lookup
+from crm_shared.projections.projection import Applier, DocumentProjection, Failure, advance
+
+__all__ = ["Applier", "Document", "DocumentProjection", "Failure", "Lookup", "advance"]

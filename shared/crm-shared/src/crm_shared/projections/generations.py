@@ -1,0 +1,43 @@
+"""Generations of a view: a rebuild fills the next one beside the live one, and a switch makes it the live one."""
+
+import time
+
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+
+from crm_shared.mongo.documents import DURABLE, Document
+
+COLLECTION = "view_generations"
+# How long a process may go on with the generation that it knew.
+KNOWN_FOR_SECONDS = 1.0
+
+
+def in_generation(name: str, generation: int) -> str:
+    """The name of a collection, or of a projection's progress, in a generation; the first has the plain name."""
+    return name if generation == 1 else f"{name}@{generation}"
+
+
+class Generations:
+    """Which generation of each of a service's views is live."""
+
+    def __init__(self, database: AsyncDatabase[Document]) -> None:
+        self._database = database
+        self._store: AsyncCollection[Document] = database.get_collection(COLLECTION, write_concern=DURABLE)
+        self._known: dict[str, tuple[int, float]] = {}
+
+    async def live(self, projection: str) -> int:
+        """The live generation, known for at most a second."""
+        known = self._known.get(projection)
+        if known is None or time.monotonic() - known[1] > KNOWN_FOR_SECONDS:
+            found = await self._store.find_one({"_id": projection})
+            known = self._known[projection] = (found["live"] if found else 1, time.monotonic())
+        return known[0]
+
+    async def switch(self, projection: str, generation: int) -> None:
+        """Make a generation the live one: queries and projectors move to it within seconds."""
+        await self._store.update_one({"_id": projection}, {"$set": {"live": generation}}, upsert=True)
+        self._known.pop(projection, None)
+
+    async def collection(self, projection: str, name: str) -> AsyncCollection[Document]:
+        """A collection of the projection's live generation, to be read."""
+        return self._database[in_generation(name, await self.live(projection))]

@@ -1,0 +1,216 @@
+"""The relay: reads the event store's log in order and publishes it to Kafka, once per service."""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from psycopg import AsyncConnection
+from psycopg import Error as PostgresError
+from psycopg.rows import DictRow, args_row, dict_row
+from psycopg.sql import SQL, Identifier
+
+from crm_contracts.envelope import Record, encode
+from crm_contracts.ids import derived_id
+from crm_contracts.registry import events_topic, state_topic
+from crm_shared.kafka.connection import Kafka, Topic, cluster_id
+from crm_shared.observability import crash_points, metrics
+from crm_shared.postgres.eventstore import EventSourcedApplication
+from crm_shared.postgres.recorder import LoggedEvent
+from crm_shared.publishing.batches import Batch, in_batches, send_in_order
+from crm_shared.publishing.positions import Positions
+from crm_shared.publishing.publication import Publication, StatePublishing
+from crm_shared.publishing.states import States
+from crm_shared.publishing.tasks import all_or_first_error
+
+log = logging.getLogger(__name__)
+
+PAGE = 1_000
+# So many events are rendered at a stretch: 3 ms or so.
+SLICE = 100
+IDLE_POLL_SECONDS = 0.5
+CLUSTER_CHECK_SECONDS = 2.0
+STANDBY_SECONDS = 1.0
+RETRY_SECONDS = 0.5
+
+
+class ClusterChanged(Exception):
+    """The broker's address now leads to another Kafka cluster."""
+
+
+class Relay:
+    """Publishes one service's log.
+
+    Many may run; a PostgreSQL advisory lock lets one work. The position is saved, on the connection that holds
+    the lock, after the broker has acknowledged everything up to it; it belongs to one Kafka cluster id, so a new
+    cluster gets the whole history. Within a page each partition's records are sent one batch after the other, so
+    a retry can repeat records but never let a later one overtake an earlier one of the same key.
+    """
+
+    def __init__(
+        self,
+        *,
+        service: str,
+        application: EventSourcedApplication,
+        publish: Callable[[Any], Publication | None],
+        states: StatePublishing | None,
+        kafka: Kafka,
+        connection: dict[str, Any],
+        schema: str,
+    ) -> None:
+        self._service = service
+        self._application = application
+        self._publish = publish
+        self._states = States(application, states) if states else None
+        self._kafka = kafka
+        self._connection = connection
+        self._schema = schema
+        self._channel = application.ordered_recorder.channel_name
+        self._log_query = application.ordered_recorder.log_query
+        self._lock_key = derived_id("relay", schema, service).int >> 65
+        self.topics = [Topic(events_topic(service))]
+        if states:
+            self.topics.append(Topic(state_topic(service), compacted=True))
+        self.leading = False
+        self.standing_by = False
+        self.position = 0
+        self._trouble = "starting"
+
+    async def check(self) -> None:
+        """Raise, with the reason, unless this relay publishes, or stands by while another one does."""
+        if not (self.leading or self.standing_by):
+            raise RuntimeError(f"not publishing: {self._trouble}")
+
+    async def run(self) -> None:
+        """Work until cancelled: wait for the lock, publish, and start over when a store or the broker fails."""
+        while True:
+            try:
+                async with await self._connect() as lock:
+                    if await self._acquire(lock):
+                        await self._lead(lock)
+                    else:
+                        self.standing_by = True
+                        await asyncio.sleep(STANDBY_SECONDS)
+            except ClusterChanged as change:
+                log.warning("the broker now belongs to another cluster; publishing the whole history to it: %s", change)
+            except (PostgresError, KafkaError, OSError, TimeoutError) as error:
+                self.standing_by = False
+                self._trouble = str(error)
+                log.warning("the relay will try again: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+            except Exception as error:
+                # An event that cannot be rendered must stop the log, not be skipped; the operator sees why.
+                self._trouble = str(error)
+                log.exception("the relay cannot go on; it will try again")
+                await asyncio.sleep(10 * RETRY_SECONDS)
+            finally:
+                if self.leading:
+                    self._set_leading(False)
+
+    async def _connect(self) -> AsyncConnection[DictRow]:
+        return await AsyncConnection.connect(**self._connection, autocommit=True, row_factory=dict_row)
+
+    async def _acquire(self, lock: AsyncConnection[DictRow]) -> bool:
+        cursor = await lock.execute("SELECT pg_try_advisory_lock(%s) AS held", (self._lock_key,))
+        row = await cursor.fetchone()
+        return bool(row and row["held"])
+
+    def _set_leading(self, leading: bool) -> None:
+        self.leading = leading
+        self.standing_by = False
+        metrics.RELAY_LEADER.set(1 if leading else 0)
+
+    async def _lead(self, lock: AsyncConnection[DictRow]) -> None:
+        positions = Positions(lock, self._schema)
+        await positions.create()
+        # A position that is lost when the server dies leaves an earlier one: what came after it is sent again.
+        await lock.execute("SET synchronous_commit TO off")
+        await lock.execute(SQL("LISTEN {}").format(Identifier(self._channel)))
+        producer, admin = self._kafka.producer(), self._kafka.admin()
+        try:
+            await self._kafka.start(admin)
+            cluster = await cluster_id(admin)
+            await self._kafka.ensure_topics(admin, self.topics)
+            await producer.start()
+            producer.keep_to(cluster)
+            self._set_leading(True)
+            self._moved_to(await positions.load(cluster))
+            log.info("the relay publishes to cluster %s from position %d", cluster, self.position)
+            async with await self._connect() as reader:
+                page = await self._next(reader, producer, self.position)
+                looked_at = time.monotonic()
+                while True:
+                    # Also while nothing happens: a cluster that was wiped needs its history back without a new event.
+                    # A page needs no look of its own: the producer sends to no other cluster.
+                    if time.monotonic() - looked_at >= CLUSTER_CHECK_SECONDS:
+                        if (now := await cluster_id(admin)) != cluster:
+                            raise ClusterChanged(f"{cluster} became {now}")
+                        looked_at = time.monotonic()
+                    if not page:
+                        await _notified(lock)
+                        page = await self._next(reader, producer, self.position)
+                        continue
+                    # The next page is read and rendered while this one is on its way.
+                    _, page = await all_or_first_error(
+                        self._deliver(producer, page, positions, cluster), self._next(reader, producer, page.last)
+                    )
+        finally:
+            await producer.stop()
+            await admin.close()
+
+    async def _deliver(self, producer: AIOKafkaProducer, page: "_Page", positions: "Positions", cluster: str) -> None:
+        for part in page.parts:
+            await all_or_first_error(*(send_in_order(producer, batches) for batches in part))
+        crash_points.reach("before_position")
+        await positions.save(cluster, page.last)
+        self._moved_to(page.last)
+
+    def _moved_to(self, position: int) -> None:
+        self.position = position
+        metrics.RELAY_POSITION.set(position)
+
+    async def _next(self, reader: AsyncConnection[DictRow], producer: AIOKafkaProducer, after: int) -> "_Page | None":
+        """The page of the log after a position, ready to be sent; None when there is nothing."""
+        async with reader.cursor(row_factory=args_row(LoggedEvent), binary=True) as cursor:
+            await cursor.execute(self._log_query, (after, PAGE), prepare=True)
+            stored = await cursor.fetchall()
+        if not stored:
+            return None
+        events: list[tuple[Any, int]] = []
+        records: list[Record] = []
+        for start in range(0, len(stored), SLICE):
+            # In between others have their turn, among them the page before, which is on its way.
+            await asyncio.sleep(0)
+            for one in stored[start : start + SLICE]:
+                event = self._application.domain_event(one)
+                events.append((event, one.position))
+                if (publication := self._publish(event)) is not None:
+                    records.append(encode(event, one.position, publication.key, publication.data))
+        states = await asyncio.to_thread(self._states.render, events) if self._states else ()
+        return _Page(stored[-1].position, [self._in_batches(producer, some) for some in (records, states)])
+
+    def _in_batches(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> "list[list[Batch]]":
+        partitions = self._kafka.partitions_of(record.key for record in records)
+        by_partition: dict[tuple[str, int], list[Record]] = defaultdict(list)
+        for record in records:
+            by_partition[record.topic, partitions[record.key]].append(record)
+        return [in_batches(producer, topic, partition, some) for (topic, partition), some in by_partition.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A part of the log, rendered: its last position, and batches per partition, first of events, then of states."""
+
+    last: int
+    parts: list[list[list[Batch]]]
+
+
+async def _notified(lock: AsyncConnection[DictRow]) -> None:
+    """Wait until the store says that something was saved, or a moment has passed."""
+    async for _ in lock.notifies(timeout=IDLE_POLL_SECONDS, stop_after=1):
+        return
