@@ -10,7 +10,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
@@ -25,8 +25,6 @@ from crm_shared.settings import Settings
 from relata_kafka import BrokerFactory, broker_factory
 from relata_local.errors import LocalError
 from relata_local.servers import EmbeddedServers
-
-A = TypeVar("A", bound=EventSourcedApplication)
 
 # A consumer group on the embedded broker takes some 5 s to form.
 PATIENCE_SECONDS = 30.0
@@ -87,16 +85,16 @@ def settings_for(servers: EmbeddedServers) -> Callable[[str], Settings]:
 
 
 @pytest.fixture
-def open_application(settings_for: Callable[[str], Settings]) -> Iterator[Callable[[type[A]], A]]:
-    """Opens an application on a fresh event store; the same store again within one test."""
+def open_event_store(settings_for: Callable[[str], Settings]) -> Iterator[Callable[[str], EventSourcedApplication]]:
+    """Opens a service's event store, fresh; the same store again within one test."""
     with contextlib.ExitStack() as stack:
 
-        def open_one(kind: type[A]) -> A:
-            settings = settings_for(kind.name)
-            create_schema(settings, kind.name)
-            application = kind(settings.eventsourcing_env(kind.name))
-            stack.callback(application.close)
-            return application
+        def open_one(service: str) -> EventSourcedApplication:
+            settings = settings_for(service)
+            create_schema(settings, service)
+            event_store = EventSourcedApplication(settings.eventsourcing_env(service))
+            stack.callback(event_store.close)
+            return event_store
 
         yield open_one
 
@@ -106,8 +104,8 @@ def open_writer() -> Iterator[Callable[[EventSourcedApplication], Writer]]:
     """Opens writers that are closed after the test."""
     with contextlib.ExitStack() as stack:
 
-        def open_one(application: EventSourcedApplication) -> Writer:
-            writer = Writer(application)
+        def open_one(event_store: EventSourcedApplication) -> Writer:
+            writer = Writer(event_store)
             stack.callback(writer.close)
             return writer
 

@@ -10,7 +10,7 @@ import pytest
 from crm_contracts.envelope import PublicEvent, decode, encode
 from crm_shared.projections import advance
 from interactions_service.domain import Interaction, InteractionFacts, Line, Money, Purchase, PurchaseFacts
-from interactions_service.projections import HANDLES, activity_id, fold
+from interactions_service.projections import ACTIVITIES, activity_id, fold
 from interactions_service.publishing import publish
 from interactions_service.queries import view
 
@@ -110,7 +110,7 @@ def test_each_activity_becomes_one_document(aggregate: Any, kind: str) -> None:
 
     document = advance(None, event, fold)
 
-    assert f"crm.interactions.{event.name}.v1" in HANDLES
+    assert f"crm.interactions.{event.name}.v1" in ACTIVITIES.handles
     assert activity_id(event) == str(aggregate.id)
     assert document == {
         "type": kind,

@@ -1,17 +1,16 @@
 """Starts interactions: `interactions-service api|relay|project|run`."""
 
 from crm_shared.process import Definition, run
-from interactions_service import api, projections, publishing
-from interactions_service.application import Interactions
+from interactions_service import api, publishing
+from interactions_service.projections import ACTIVITIES
 
 DEFINITION = Definition(
     service="interactions",
     description="What was said and bought: interactions and purchases.",
     port=8102,
     routers=[api.router],
-    application=Interactions,
     publish=publishing.publish,
-    projections=lambda runtime: [projections.activities(runtime.database)],
+    projections=[ACTIVITIES],
 )
 
 

@@ -9,37 +9,34 @@ from pymongo import DESCENDING
 from crm_contracts.envelope import rfc3339
 from crm_shared.domain import InvalidInput, NotFound
 from crm_shared.mongo import Document
-from crm_shared.projections.generations import Generations
-from crm_shared.queries import read_cursor, write_cursor
-from interactions_service.projections import COLLECTION, NAME
+from crm_shared.queries import View, read_cursor, write_cursor
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-async def purchase(views: Generations, purchase_id: UUID) -> dict[str, Any]:
+async def purchase(activities: View, purchase_id: UUID) -> dict[str, Any]:
     """The purchase; raises `NotFound`."""
-    return await _activity(views, "purchase", purchase_id)
+    return await _activity(activities, "purchase", purchase_id)
 
 
-async def interaction(views: Generations, interaction_id: UUID) -> dict[str, Any]:
+async def interaction(activities: View, interaction_id: UUID) -> dict[str, Any]:
     """The interaction; raises `NotFound`."""
-    return await _activity(views, "interaction", interaction_id)
+    return await _activity(activities, "interaction", interaction_id)
 
 
-async def _activity(views: Generations, kind: str, activity_id: UUID) -> dict[str, Any]:
-    found = await views.collection(NAME, COLLECTION)
-    document = await found.find_one({"_id": str(activity_id), "type": kind})
+async def _activity(activities: View, kind: str, activity_id: UUID) -> dict[str, Any]:
+    document = await activities.documents.find_one({"_id": str(activity_id), "type": kind})
     if document is None:
         raise NotFound(f"there is no {kind} {activity_id}")
     return view(document)
 
 
-async def activities(
-    views: Generations, customer_id: UUID, *, limit: int, cursor: str | None
+async def of_customer(
+    activities: View, customer_id: UUID, *, limit: int, cursor: str | None
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Up to `limit` activities of the customer, newest first, and the cursor of the next page if there is one."""
-    collection = await views.collection(NAME, COLLECTION)
+    collection = activities.documents
     query: dict[str, Any] = {"customer_id": str(customer_id)}
     found: list[Document] = []
     if cursor is not None:

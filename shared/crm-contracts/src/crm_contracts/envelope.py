@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import orjson
 
+from crm_contracts.catalogue import event_type_named
 from crm_contracts.ids import derived_id_text
 from crm_contracts.registry import EventData, event_type_of
 
@@ -93,10 +94,17 @@ class PublicEvent:
     traceparent: str
     data: dict[str, Any]
 
-    @property
-    def source(self) -> str:
-        """The service that published the event."""
-        return self.service
+    @cached_property
+    def payload(self) -> EventData:
+        """The payload as its model: what a fold matches on. Validated when it is first asked for.
+
+        Raises `EnvelopeError` for a type that this version of the contract does not know, and pydantic's
+        `ValidationError` for data that its model does not take.
+        """
+        event_type = event_type_named(f"crm.{self.service}.{self.name}.v{self.major}")
+        if event_type is None:
+            raise EnvelopeError(f"{self.name}.v{self.major} of {self.service} is not known here")
+        return event_type.model.model_validate(self.data)
 
 
 def rfc3339(moment: datetime) -> str:

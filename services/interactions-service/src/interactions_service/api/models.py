@@ -89,6 +89,7 @@ class PurchaseRecordedOut(BaseModel):
 
     purchase_id: str
     customer_id: str
+    created: bool = Field(description="False when it was on record already")
     position: int
 
 
@@ -97,6 +98,7 @@ class InteractionLoggedOut(BaseModel):
 
     interaction_id: str
     customer_id: str
+    created: bool = Field(description="False when it was on record already")
     position: int
 
 

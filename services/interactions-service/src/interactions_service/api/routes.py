@@ -1,17 +1,17 @@
 """The endpoints of interactions."""
 
-from typing import Annotated, cast
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Request, Response
 
-from crm_shared.application import Answer, Command, Unit
 from crm_shared.http.app import api_router
-from crm_shared.http.bulk import OPENAPI_BODY, RESPONSES, LineContext, import_lines
+from crm_shared.http.bulk import OPENAPI_BODY, RESPONSES, import_lines
 from crm_shared.http.commands import CallerDep, CommandDep, json_response
 from crm_shared.http.problems import documented
-from crm_shared.http.queries import AfterDep, Cursor, Limit, Page
-from crm_shared.process import Runtime
+from crm_shared.http.queries import Cursor, Limit, Page
+from crm_shared.http.views import view_of_all, view_of_one
+from crm_shared.queries import View
 from interactions_service import queries
 from interactions_service.api.models import (
     InteractionIn,
@@ -21,23 +21,15 @@ from interactions_service.api.models import (
     PurchaseOut,
     PurchaseRecordedOut,
 )
-from interactions_service.application import Interactions
-from interactions_service.domain import InteractionFacts
-from interactions_service.projections import NAME
+from interactions_service.application import LogInteraction, RecordPurchase
+from interactions_service.projections import ACTIVITIES
 
 router = api_router()
 COMMAND_ERRORS = documented(400, 409, 413, 415, 422, 503)
 
 
-def _interactions(request: Request) -> Interactions:
-    return cast(Interactions, request.app.state.runtime.application)
-
-
-async def _up_to_date(request: Request, after: dict[str, int]) -> Runtime:
-    runtime: Runtime = request.app.state.runtime
-    if after:
-        await runtime.progress(NAME).wait_for(after)
-    return runtime
+Activities = Annotated[View, view_of_all(ACTIVITIES)]
+Activity = Annotated[View, view_of_one(ACTIVITIES)]
 
 
 @router.post(
@@ -47,15 +39,8 @@ async def _up_to_date(request: Request, after: dict[str, int]) -> Runtime:
     tags=["purchases"],
     summary="Record a purchase, once per system and order",
 )
-async def record_purchase(request: Request, body: PurchaseIn, call: CommandDep) -> Response:
-    facts = body.to_facts()
-    interactions = _interactions(request)
-
-    def decide(unit: Unit) -> Answer:
-        created = interactions.record_purchase(unit, facts)
-        return Answer(201 if created else 200, {"purchase_id": str(facts.id), "customer_id": facts.customer_id})
-
-    return await call.answer(decide, reads=(facts.id,), occurred_at=facts.occurred_at)
+async def record_purchase(body: PurchaseIn, call: CommandDep) -> Response:
+    return await call.answer(RecordPurchase(body.to_facts()))
 
 
 @router.post(
@@ -66,18 +51,7 @@ async def record_purchase(request: Request, body: PurchaseIn, call: CommandDep) 
     summary="Record many purchases, one JSON object per line",
 )
 async def import_purchases(request: Request, caller: CallerDep) -> Response:
-    interactions = _interactions(request)
-
-    def to_command(line: PurchaseIn, context: LineContext) -> Command[Answer]:
-        facts = line.to_facts()
-
-        def decide(unit: Unit) -> Answer:
-            created = interactions.record_purchase(unit, facts)
-            return Answer(201 if created else 200, {"purchase_id": str(facts.id), "created": created})
-
-        return context.command(decide, reads=(facts.id,), occurred_at=facts.occurred_at)
-
-    return await import_lines(request, caller, PurchaseIn, to_command)
+    return await import_lines(request, caller, PurchaseIn, lambda line: RecordPurchase(line.to_facts()))
 
 
 @router.get(
@@ -87,9 +61,8 @@ async def import_purchases(request: Request, caller: CallerDep) -> Response:
     tags=["purchases"],
     summary="A purchase",
 )
-async def get_purchase(request: Request, purchase_id: Annotated[UUID, Path()], after: AfterDep) -> Response:
-    runtime = await _up_to_date(request, after)
-    return json_response(200, await queries.purchase(runtime.views, purchase_id))
+async def get_purchase(purchase_id: Annotated[UUID, Path()], activities: Activity) -> Response:
+    return json_response(200, await queries.purchase(activities, purchase_id))
 
 
 @router.post(
@@ -99,15 +72,8 @@ async def get_purchase(request: Request, purchase_id: Annotated[UUID, Path()], a
     tags=["interactions"],
     summary="Log an interaction; one with an external_id once per channel and external_id",
 )
-async def log_interaction(request: Request, body: InteractionIn, call: CommandDep) -> Response:
-    facts = body.to_facts()
-    interactions = _interactions(request)
-
-    def decide(unit: Unit) -> Answer:
-        created = interactions.log_interaction(unit, facts)
-        return Answer(201 if created else 200, {"interaction_id": str(facts.id), "customer_id": facts.customer_id})
-
-    return await call.answer(decide, reads=_reads(facts), occurred_at=facts.occurred_at)
+async def log_interaction(body: InteractionIn, call: CommandDep) -> Response:
+    return await call.answer(LogInteraction(body.to_facts()))
 
 
 @router.post(
@@ -118,23 +84,7 @@ async def log_interaction(request: Request, body: InteractionIn, call: CommandDe
     summary="Log many interactions, one JSON object per line",
 )
 async def import_interactions(request: Request, caller: CallerDep) -> Response:
-    interactions = _interactions(request)
-
-    def to_command(line: InteractionIn, context: LineContext) -> Command[Answer]:
-        facts = line.to_facts()
-
-        def decide(unit: Unit) -> Answer:
-            created = interactions.log_interaction(unit, facts)
-            return Answer(201 if created else 200, {"interaction_id": str(facts.id), "created": created})
-
-        return context.command(decide, reads=_reads(facts), occurred_at=facts.occurred_at)
-
-    return await import_lines(request, caller, InteractionIn, to_command)
-
-
-def _reads(facts: InteractionFacts) -> tuple[UUID, ...]:
-    """Only an interaction with an external id can be there already."""
-    return () if facts.external_id is None else (facts.id,)
+    return await import_lines(request, caller, InteractionIn, lambda line: LogInteraction(line.to_facts()))
 
 
 @router.get(
@@ -144,9 +94,8 @@ def _reads(facts: InteractionFacts) -> tuple[UUID, ...]:
     tags=["interactions"],
     summary="An interaction",
 )
-async def get_interaction(request: Request, interaction_id: Annotated[UUID, Path()], after: AfterDep) -> Response:
-    runtime = await _up_to_date(request, after)
-    return json_response(200, await queries.interaction(runtime.views, interaction_id))
+async def get_interaction(interaction_id: Annotated[UUID, Path()], activities: Activity) -> Response:
+    return json_response(200, await queries.interaction(activities, interaction_id))
 
 
 @router.get(
@@ -158,12 +107,10 @@ async def get_interaction(request: Request, interaction_id: Annotated[UUID, Path
     description="Empty for a customer without any: this service knows customers by their ids only.",
 )
 async def list_activities(
-    request: Request,
     customer_id: Annotated[UUID, Path(description="Customer id")],
-    after: AfterDep,
+    activities: Activities,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    runtime = await _up_to_date(request, after)
-    items, next_cursor = await queries.activities(runtime.views, customer_id, limit=limit, cursor=cursor)
+    items, next_cursor = await queries.of_customer(activities, customer_id, limit=limit, cursor=cursor)
     return json_response(200, {"items": items, "next_cursor": next_cursor})

@@ -2,11 +2,10 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from crm_shared.domain.aggregate import Aggregate
-from crm_shared.postgres.eventstore import EventSourcedApplication
 
 EventId = tuple[UUID, int]
 """Stream id and version of one event."""
@@ -14,11 +13,19 @@ EventId = tuple[UUID, int]
 HELD_LIMIT = 2_000
 
 
+class Log(Protocol):
+    """Where streams are read from."""
+
+    def load(self, versions: Mapping[UUID, int]) -> list[tuple[Any, int]]:
+        """(domain event, log position) of these streams after the given versions, each stream in order."""
+        ...
+
+
 class HeldAggregates:
     """Aggregates kept between commands and batches, brought up to date by one query per batch."""
 
-    def __init__(self, application: EventSourcedApplication) -> None:
-        self._application = application
+    def __init__(self, log: Log) -> None:
+        self._log = log
         self._aggregates: OrderedDict[UUID, Aggregate] = OrderedDict()
         self._positions: dict[UUID, int] = {}
         self._fresh: set[UUID] = set()
@@ -49,13 +56,13 @@ class HeldAggregates:
         held = self._aggregates.get(stream_id)
         if held is not None and held.version == version and stream_id in self._positions:
             return self._positions[stream_id]
-        return self._application.load({stream_id: version - 1})[0][1]
+        return self._log.load({stream_id: version - 1})[0][1]
 
     def _refresh(self, ids: set[UUID]) -> None:
         if not ids:
             return
         versions = {one: held.version if (held := self._aggregates.get(one)) else 0 for one in ids}
-        for event, position in self._application.load(versions):
+        for event, position in self._log.load(versions):
             stream_id: UUID = event.originator_id
             self._aggregates[stream_id] = event.mutate(self._aggregates.get(stream_id))
             self._positions[stream_id] = position

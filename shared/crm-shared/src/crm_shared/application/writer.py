@@ -4,30 +4,28 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, PersistenceError
 
-from crm_shared.application.command import Command, Outcome
+from crm_shared.application.command import Outcome, Submission
 from crm_shared.application.held import EventId, HeldAggregates
+from crm_shared.application.idempotency import IdempotencyRecord, decide_once
 from crm_shared.application.unit import Unit
-from crm_shared.domain.aggregate import Aggregate
 from crm_shared.domain.context import command_context
 from crm_shared.domain.errors import Conflict, RelataError, StoreUnavailable
 from crm_shared.observability import crash_points, metrics
 from crm_shared.postgres.eventstore import EventSourcedApplication
 
 T = TypeVar("T")
-A = TypeVar("A", bound=Aggregate)
 
 log = logging.getLogger(__name__)
 
 
 BATCH_LIMIT = 500
-HELD_LIMIT = 2_000
 CONFLICT_ATTEMPTS = 20
 
 
@@ -35,7 +33,7 @@ CONFLICT_ATTEMPTS = 20
 class _Job:
     """Queued commands that are answered together, through one future."""
 
-    commands: Sequence[Command[Any]]
+    submissions: Sequence[Submission[Any]]
     results: list[Outcome[Any] | Exception]
     answer: Callable[[], None]
 
@@ -67,37 +65,37 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
 
-    async def run(self, command: Command[T]) -> Outcome[T]:
+    async def run(self, submission: Submission[T]) -> Outcome[T]:
         """Decide one command and wait until it is durable.
 
         Raises the command's own `RelataError` when it is rejected, `Conflict` when other processes kept changing
         the same aggregates, and `StoreUnavailable` when PostgreSQL cannot be reached.
         """
-        outcome = (await self.run_all([command]))[0]
+        outcome = (await self.run_all([submission]))[0]
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    async def run_all(self, commands: Sequence[Command[T]]) -> list[Outcome[T] | Exception]:
+    async def run_all(self, submissions: Sequence[Submission[T]]) -> list[Outcome[T] | Exception]:
         """Decide commands in their order and wait until all are durable; one result or error for each."""
-        return await self.submit(commands)
+        return await self.submit(submissions)
 
-    def submit(self, commands: Sequence[Command[T]]) -> asyncio.Future[list[Outcome[T] | Exception]]:
+    def submit(self, submissions: Sequence[Submission[T]]) -> asyncio.Future[list[Outcome[T] | Exception]]:
         """Queue commands; they are decided in their order, whether or not the results are awaited."""
         if self._closed:
             raise StoreUnavailable("the service is stopping")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Outcome[T] | Exception]] = loop.create_future()
-        if not commands:
+        if not submissions:
             future.set_result([])
             return future
-        results: list[Outcome[T] | Exception] = [_unanswered] * len(commands)
+        results: list[Outcome[T] | Exception] = [_unanswered] * len(submissions)
 
         def answer() -> None:
             # A caller that has gone away has cancelled its future; the command stays stored.
             loop.call_soon_threadsafe(lambda: None if future.done() else future.set_result(results))
 
-        self._queue.put(_Job(commands, results, answer))
+        self._queue.put(_Job(submissions, results, answer))
         return future
 
     def close(self) -> None:
@@ -115,7 +113,7 @@ class Writer:
             job = self._queue.get()
             while job is not None:
                 jobs.append(job)
-                size += len(job.commands)
+                size += len(job.submissions)
                 if size >= self._batch_limit:
                     break
                 try:
@@ -128,7 +126,7 @@ class Writer:
                 self._run_jobs(jobs)
 
     def _run_jobs(self, jobs: Sequence[_Job]) -> None:
-        pending = [(job, index) for job in jobs for index in range(len(job.commands))]
+        pending = [(job, index) for job in jobs for index in range(len(job.submissions))]
         for start in range(0, len(pending), self._batch_limit):
             self._run_batch(pending[start : start + self._batch_limit])
         _count([job.results[index] for job, index in pending])
@@ -170,20 +168,15 @@ class Writer:
         )
 
     def _decide(self, batch: Sequence[tuple[_Job, int]]) -> list[_Decided]:
-        commands = [job.commands[index] for job, index in batch]
-        self._held.begin(read for command in commands for read in command.reads)
+        submissions = [job.submissions[index] for job, index in batch]
+        self._held.begin(read for submission in submissions for read in _reads(submission))
         followed = Unit(self._held)
-        self._held.read(one for command in commands if command.follows for one in command.follows(followed))
+        self._held.read(one for submission in submissions for one in submission.command.follows(followed))
         decided: list[_Decided] = []
         for job, index in batch:
-            command = job.commands[index]
             unit = Unit(self._held)
             try:
-                with command_context(command.context):
-                    value = command.decide(unit)
-                for aggregate in unit.touched.values():
-                    if aggregate.pending_events:
-                        raise RuntimeError(f"{aggregate!r} was changed and not saved")
+                value = decide(job.submissions[index], unit)
             except PersistenceError:
                 raise
             except Exception as error:  # whatever a rule raises is that command's answer
@@ -231,6 +224,23 @@ class Writer:
                 return None
             positions.append(match[1])
         return positions
+
+
+def decide(submission: Submission[T], unit: Unit) -> T:
+    """The command's result; its events are in the unit. Raises what the command raises, to reject it."""
+    command, once = submission.command, submission.once
+    with command_context(submission.context, command.occurred_at):
+        value = command.decide(unit) if once is None else decide_once(command, once, unit)
+    for aggregate in unit.touched.values():
+        if aggregate.pending_events:
+            raise RuntimeError(f"{aggregate!r} was changed and not saved")
+    return value
+
+
+def _reads(submission: Submission[Any]) -> Iterator[UUID]:
+    if submission.once is not None:
+        yield IdempotencyRecord.create_id(submission.once)
+    yield from submission.command.reads
 
 
 _unanswered = cast(Outcome[Any], RuntimeError("the command was not run"))

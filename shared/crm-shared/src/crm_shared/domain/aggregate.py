@@ -47,11 +47,11 @@ class Aggregate(LibraryAggregate):
 
 
 def _stamped(event_class: type[CanMutateAggregate[UUID]], kwargs: dict[str, Any]) -> dict[str, Any]:
-    context = current_context()
+    context, occurred_at = current_context()
     timestamp = kwargs.get("timestamp") or event_class.create_timestamp()
     return {
         **kwargs,
         "timestamp": timestamp,
-        "occurred_at": kwargs.get("occurred_at") or context.occurred_at or timestamp,
+        "occurred_at": occurred_at or timestamp,
         "context": context.stamp(),
     }

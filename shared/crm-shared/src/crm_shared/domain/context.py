@@ -6,10 +6,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 # Seeded by the system once. These ids must be unique, not secret; asking the system gives up the interpreter, four
 # times per command, and under load it is the writer's thread that has it then.
 _draw = random.Random()  # noqa: S311 - see above
+
+
+ANONYMOUS: Final = "anonymous"
+"""The actor of a command whose caller did not say who it is."""
 
 
 def new_id() -> str:
@@ -30,15 +35,14 @@ class CommandContext:
 
     `command_id` is unique per accepted command: it tells a stored command from a conflicting one after a lost
     connection. `correlation_id` names the whole chain, `causation_id` the step before. `actor` is an opaque id,
-    never a name or an address. `occurred_at` is when it happened, if that differs from when it is stored.
+    never a name or an address.
     """
 
     command_id: str = field(default_factory=new_id)
     correlation_id: str = ""
     causation_id: str = ""
-    actor: str = "anonymous"
+    actor: str = ANONYMOUS
     traceparent: str = field(default_factory=new_traceparent)
-    occurred_at: datetime | None = None
 
     def stamp(self) -> dict[str, str]:
         """The part that is stored with every event."""
@@ -51,19 +55,22 @@ class CommandContext:
         }
 
 
-_current: ContextVar[CommandContext | None] = ContextVar("relata_command_context", default=None)
+_current: ContextVar[tuple[CommandContext, datetime | None] | None] = ContextVar("relata_command", default=None)
 
 
-def current_context() -> CommandContext:
-    """The context of the command being decided; a fresh one outside of any command."""
-    return _current.get() or CommandContext()
+def current_context() -> tuple[CommandContext, datetime | None]:
+    """The context of the command being decided, and when what it reports happened if that is not now.
+
+    Outside of any command: a fresh context.
+    """
+    return _current.get() or (CommandContext(), None)
 
 
 @contextmanager
-def command_context(context: CommandContext) -> Iterator[CommandContext]:
-    """Make `context` the current one for the duration of a decision."""
-    token = _current.set(context)
+def command_context(context: CommandContext, occurred_at: datetime | None = None) -> Iterator[None]:
+    """Make `context` the current one for the duration of a decision about what happened at `occurred_at`."""
+    token = _current.set((context, occurred_at))
     try:
-        yield context
+        yield
     finally:
         _current.reset(token)

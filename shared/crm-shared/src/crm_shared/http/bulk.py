@@ -12,8 +12,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ValidationError
 
-from crm_shared.application.command import Command, Outcome
-from crm_shared.application.idempotency import Answer
+from crm_shared.application.command import Command, Outcome, Submission
 from crm_shared.domain.errors import RelataError
 from crm_shared.http import problems
 from crm_shared.http.commands import Caller, positioned
@@ -21,8 +20,8 @@ from crm_shared.http.requests import BODY_LIMIT, limited, parse_json, require_co
 
 M = TypeVar("M", bound=BaseModel)
 
-_Chunk = tuple[list[tuple[int, Command[Answer] | RelataError]], asyncio.Future[list[Outcome[Answer] | Exception]]]
-"""Numbered lines as commands, or what is wrong with them; and the results of those commands."""
+_Chunk = tuple[list[tuple[int, Submission[Any] | RelataError]], asyncio.Future[list[Outcome[Any] | Exception]]]
+"""Numbered lines as commands to run, or what is wrong with them; and the results of those commands."""
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 async def import_lines(
-    request: Request, caller: Caller, model: type[M], to_command: Callable[[M, "LineContext"], Command[Answer]]
+    request: Request, caller: Caller, model: type[M], to_command: Callable[[M], Command[Any]]
 ) -> Response:
     """Run one command per line of the request's body and answer each line.
 
@@ -68,8 +67,8 @@ async def import_lines(
             if len(storing) == CHUNKS_AT_ONCE:
                 spool.write(await _answers(storing.popleft()))
             chunk = [(number, _prepare(number, line, caller, model, to_command)) for number, line in lines]
-            commands = [one for _, one in chunk if isinstance(one, Command)]
-            storing.append((chunk, caller.writer.submit(commands)))
+            submissions = [one for _, one in chunk if isinstance(one, Submission)]
+            storing.append((chunk, caller.writer.submit(submissions)))
         for stored in storing:
             spool.write(await _answers(stored))
     except BaseException:
@@ -79,26 +78,14 @@ async def import_lines(
     return StreamingResponse(_contents(spool), media_type=NDJSON)
 
 
-class LineContext:
-    """Makes the command of one line."""
-
-    def __init__(self, caller: Caller, number: int, line: bytes) -> None:
-        self._caller = caller
-        self._number = number
-        self._line = line
-
-    def command(self, decide: Callable[[Any], Answer], **options: Any) -> Command[Answer]:
-        """Like `Caller.command`, with the line as the request whose retry is recognised."""
-        return self._caller.command(decide, request=self._line, part=str(self._number), **options)
-
-
 def _prepare(
-    number: int, line: bytes, caller: Caller, model: type[M], to_command: Callable[[M, LineContext], Command[Answer]]
-) -> Command[Answer] | RelataError:
+    number: int, line: bytes, caller: Caller, model: type[M], to_command: Callable[[M], Command[Any]]
+) -> Submission[Any] | RelataError:
     try:
         if len(line) > BODY_LIMIT:
             raise problems.PayloadTooLarge(f"the line has {len(line)} bytes; a line may have {BODY_LIMIT}")
-        return to_command(model.model_validate(parse_json(line)), LineContext(caller, number, line))
+        command = to_command(model.model_validate(parse_json(line)))
+        return caller.submission(command, request=line, part=str(number))
     except ValidationError as error:
         return problems.from_validation([{**one, "loc": ("body", *one["loc"])} for one in error.errors()])
     except RelataError as error:
@@ -108,11 +95,11 @@ def _prepare(
 async def _answers(stored: _Chunk) -> bytes:
     chunk, submitted = stored
     outcomes = iter(await submitted)
-    answers = [(number, _said(next(outcomes) if isinstance(one, Command) else one)) for number, one in chunk]
+    answers = [(number, _said(next(outcomes) if isinstance(one, Submission) else one)) for number, one in chunk]
     return b"".join([orjson.dumps({"line": number, **said}) + b"\n" for number, said in answers])
 
 
-def _said(result: Outcome[Answer] | Exception) -> dict[str, Any]:
+def _said(result: Outcome[Any] | Exception) -> dict[str, Any]:
     if isinstance(result, Outcome):
         return positioned(result)
     if isinstance(result, RelataError):

@@ -2,21 +2,17 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Annotated, Any
-from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
 
-from crm_shared.application.command import Command, Outcome
-from crm_shared.application.idempotency import Answer, idempotent
-from crm_shared.application.unit import Unit
+from crm_shared.application.command import Command, IdempotencyKey, Outcome, R, Submission
 from crm_shared.application.writer import Writer
-from crm_shared.domain.context import CommandContext, new_id, new_traceparent
+from crm_shared.domain.context import ANONYMOUS, CommandContext, new_id, new_traceparent
 from crm_shared.domain.errors import InvalidInput
 
 _HEADER_LIMIT = 200
@@ -41,8 +37,6 @@ HEADERS = [
     }.items()
 ]
 
-Decision = Callable[[Unit], Answer]
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -58,17 +52,8 @@ class Caller:
     method: str
     path: str
 
-    def command(
-        self,
-        decide: Decision,
-        *,
-        reads: tuple[UUID, ...] = (),
-        follows: Callable[[Unit], Iterable[UUID]] | None = None,
-        occurred_at: datetime | None = None,
-        request: bytes = b"",
-        part: str = "",
-    ) -> Command[Answer]:
-        """The command with its context; with an idempotency key, decided at most once for it.
+    def submission(self, command: Command[R], *, request: bytes = b"", part: str = "") -> Submission[R]:
+        """The command as the writer takes it; with an idempotency key, decided at most once for it.
 
         `request` is the body whose retry is recognised; `part` tells the lines of one import apart.
         """
@@ -77,35 +62,33 @@ class Caller:
             causation_id=self.causation_id,
             actor=self.actor,
             traceparent=self.traceparent,
-            occurred_at=occurred_at,
         )
-        command = Command(decide, context, reads, follows)
         if self.idempotency_key is None:
-            return command
+            return Submission(command, context)
         fingerprint = hashlib.sha256(b"\0".join((self.method.encode(), self.path.encode(), request))).hexdigest()
         key = f"{self.idempotency_key}#{part}" if part else self.idempotency_key
-        return idempotent(command, service=self.service, key=key, fingerprint=fingerprint)
+        return Submission(command, context, IdempotencyKey(self.service, self.actor, key, fingerprint))
 
 
 class CommandCall:
-    """One command request: `await call.answer(decide)` runs it and renders the response."""
+    """One command request: `await call.answer(RecordPurchase(facts))` runs it and renders the response."""
 
     def __init__(self, caller: Caller, request: Request) -> None:
         self._caller = caller
         self._request = request
 
-    async def answer(
-        self, decide: Decision, *, reads: tuple[UUID, ...] = (), occurred_at: datetime | None = None
-    ) -> Response:
-        """Decide durably, then answer with the body and the `position` of the last event."""
-        command = self._caller.command(decide, reads=reads, occurred_at=occurred_at, request=await self._request.body())
-        outcome = await self._caller.writer.run(command)
-        return json_response(outcome.value.status, positioned(outcome))
+    async def answer(self, command: Command[Any]) -> Response:
+        """Decide durably, then answer with the result and its log position: 201 if it created something, else 200."""
+        submission = self._caller.submission(command, request=await self._request.body())
+        outcome = await self._caller.writer.run(submission)
+        return json_response(201 if getattr(outcome.value, "created", False) else 200, positioned(outcome))
 
 
-def positioned(outcome: Outcome[Answer]) -> dict[str, Any]:
-    """The answer's body with the log position."""
-    return {**outcome.value.body, "position": outcome.position}
+def positioned(outcome: Outcome[Any]) -> dict[str, Any]:
+    """The fields of a command's result, with the log position: what requests and lines of imports answer alike."""
+    answer: dict[str, Any] = {one.name: getattr(outcome.value, one.name) for one in fields(outcome.value)}
+    answer["position"] = outcome.position
+    return answer
 
 
 def json_response(status: int, body: Any) -> Response:
@@ -122,7 +105,7 @@ async def read_caller(request: Request) -> Caller:
     return Caller(
         service=runtime.service,
         writer=runtime.writer,
-        actor=_opaque(given, "X-Actor-Id") or "anonymous",
+        actor=_opaque(given, "X-Actor-Id") or ANONYMOUS,
         correlation_id=_opaque(given, "X-Correlation-Id") or new_id(),
         causation_id=_opaque(given, "X-Causation-Id") or "",
         # A trace context that cannot be read is replaced, as its specification asks.

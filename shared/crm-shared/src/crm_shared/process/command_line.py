@@ -9,7 +9,7 @@ from crm_shared.observability import logs
 from crm_shared.process.definition import ROLES, Definition
 from crm_shared.process.runtime import open_runtime
 from crm_shared.process.serving import loop_factory, serve
-from crm_shared.projections.projection import DocumentProjection
+from crm_shared.projections.document_projection import DocumentProjection
 from crm_shared.projections.rebuild import Rebuild
 from crm_shared.settings import Settings
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 
-from crm_shared.postgres.eventstore import EventSourcedApplication
-from crm_shared.projections.projection import Applier
+from crm_shared.projections.projection import Applier, Projection
 from crm_shared.publishing.publication import Publication, StatePublishing
 
 if TYPE_CHECKING:
@@ -20,15 +19,19 @@ ROLES = ("api", "relay", "project")
 class Definition:
     """What makes up one service; its `main.py` says it.
 
-    `application` and `publish` are None for a service that owns no events. `projections` makes the appliers
-    once the connections are open.
+    `publish` is None for a service that owns no events.
     """
 
     service: str
     description: str
     port: int
     routers: Sequence[APIRouter]
-    application: Callable[[dict[str, str]], EventSourcedApplication] | None = None
     publish: Callable[[Any], Publication | None] | None = None
     states: StatePublishing | None = None
-    projections: Callable[["Runtime"], Sequence[Applier]] = lambda _: ()
+    projections: Sequence[Projection] = ()
+    appliers: Callable[["Runtime"], Sequence[Applier]] = lambda _: ()
+
+    @property
+    def owns_events(self) -> bool:
+        """Whether the service has an event store."""
+        return self.publish is not None

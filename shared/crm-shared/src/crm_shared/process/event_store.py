@@ -14,12 +14,11 @@ from crm_shared.settings import Settings
 
 
 def open_application(definition: Definition, settings: Settings) -> EventSourcedApplication:
-    assert definition.application is not None
     try:
         # Processes of one service that start together would all create what is missing, and all but one fail.
         with _alone(settings, definition.service):
             create_schema(settings, definition.service)
-            return definition.application(settings.eventsourcing_env(definition.service))
+            return EventSourcedApplication(settings.eventsourcing_env(definition.service))
     except Exception as error:
         address = f"{settings.postgres_host}:{settings.postgres_port}/{settings.postgres_dbname}"
         raise StoreUnavailable(f"cannot open the event store at {address}: {error}") from error

@@ -11,7 +11,6 @@ from psycopg import AsyncConnection, sql
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from crm_contracts.registry import service_of
 from crm_shared.application.writer import Writer
 from crm_shared.http.operations import Check
 from crm_shared.kafka.connection import Kafka
@@ -20,9 +19,9 @@ from crm_shared.postgres.eventstore import EventSourcedApplication
 from crm_shared.process.definition import Definition
 from crm_shared.process.event_store import open_application
 from crm_shared.projections.consumer import Consumer
-from crm_shared.projections.generations import Generations
-from crm_shared.projections.progress import Progress
+from crm_shared.projections.document_projection import DocumentProjection
 from crm_shared.publishing.relay import Relay
+from crm_shared.queries.views import Views
 from crm_shared.settings import Settings
 
 
@@ -55,15 +54,9 @@ class Runtime:
         return self._writer
 
     @cached_property
-    def views(self) -> Generations:
-        """The live generations of this service's views."""
-        return Generations(self.database)
-
-    def progress(self, projection: str) -> Progress:
-        """The progress of one of this service's projections."""
-        read = next(consumer.topics for consumer in self.consumers if consumer.name == projection)
-        sources = frozenset(service_of(topic) for topic in read)
-        return Progress(self.database, projection, self.views, sources=sources)
+    def views(self) -> Views:
+        """This service's views, for queries."""
+        return Views(self.database, self.kafka.partitions)
 
     async def status(self) -> dict[str, Any]:
         """What the store holds, what of it the broker has, and how far each projection is."""
@@ -126,7 +119,7 @@ async def open_runtime(definition: Definition, settings: Settings, roles: Sequen
             kafka=Kafka(settings),
         )
         runtime.checks["mongodb"] = lambda: _ping(client)
-        if definition.application is not None:
+        if definition.owns_events:
             application = await asyncio.to_thread(open_application, definition, settings)
             stack.callback(application.close)
             runtime._application = application
@@ -144,7 +137,8 @@ async def open_runtime(definition: Definition, settings: Settings, roles: Sequen
                 schema=settings.schema_name(definition.service),
             )
             runtime.checks["relay"] = runtime.relay.check
-        for applier in definition.projections(runtime):
+        appliers = [DocumentProjection(runtime.database, one) for one in definition.projections]
+        for applier in (*appliers, *definition.appliers(runtime)):
             consumer = Consumer(applier, runtime.database, runtime.kafka)
             runtime.consumers.append(consumer)
             if "project" in roles:

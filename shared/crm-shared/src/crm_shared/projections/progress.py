@@ -131,22 +131,28 @@ class Progress:
             for number, section in sorted((int(number), section) for number, section in sections.items())
         ]
 
-    async def wait_for(self, positions: Mapping[str, int], *, seconds: float = WAIT_SECONDS) -> None:
+    async def wait_for(
+        self, positions: Mapping[str, int], *, partitions: int | None = None, seconds: float = WAIT_SECONDS
+    ) -> None:
         """Wait until the view has applied the public event at each (source, log position).
 
+        With `partitions`, the number that every topic has: until it has applied everything up to there in each of them.
         Raises `PositionNotReached` when it has not within `seconds`, and `InvalidInput` for a source that the view
         does not read.
         """
         for source in positions:
             if self._sources and source not in self._sources:
-                known = ", ".join(sorted(self._sources))
-                raise InvalidInput.at("?after", "unknown_source", f"this view is made from {known}, not {source}")
+                read = ", ".join(sorted(self._sources))
+                raise InvalidInput.at("?after", "unknown_source", f"this view is made from {read}, not {source}")
         if not positions:
             return
         deadline = time.monotonic() + seconds
         while True:
-            partitions = list((await self.load()).values())
-            if all(reached(partitions, source, position) for source, position in positions.items()):
+            known = list((await self.load()).values())
+            if all(
+                passed(known, source, position, partitions) if partitions else reached(known, source, position)
+                for source, position in positions.items()
+            ):
                 return
             if time.monotonic() >= deadline:
                 wanted = ", ".join(f"{source}:{position}" for source, position in positions.items())
@@ -154,24 +160,24 @@ class Progress:
             await asyncio.sleep(POLL_SECONDS)
 
 
-def reached(partitions: Sequence[PartitionProgress], source: str, position: int) -> bool:
-    """Whether the event at this position has certainly been applied.
+def passed(partitions: Sequence[PartitionProgress], source: str, position: int, count: int) -> bool:
+    """Whether everything of the source up to this position has been applied, in all `count` partitions.
 
-    It has when it is among the recent positions of some partition. Otherwise its partition is unknown, and every
-    partition must have passed it: by a higher position, or by having nothing left to read while some partition
-    is so far past it that the relay, which publishes in order and page by page, must have sent it long before.
+    A partition holds a source's events in the order of its log, and the relay's watermarks say how far it is where
+    nothing happens.
+    """
+    return sum(partition.done.get(source, 0) >= position for partition in partitions) >= count
+
+
+def reached(partitions: Sequence[PartitionProgress], source: str, position: int) -> bool:
+    """Whether the event at this position, in whichever partition it is, has been applied.
+
+    It has when it is among the recent positions of some partition. Otherwise every partition that was ever read must
+    have passed it.
     """
     if any(position in partition.recent.get(source, ()) for partition in partitions):
         return True
-    if all(partition.done.get(source, 0) >= position for partition in partitions) and partitions:
-        return True
-    long_past = any(
-        (recent := partition.recent.get(source)) and len(recent) == RECENT and recent[0] > position
-        for partition in partitions
-    )
-    return long_past and all(
-        partition.done.get(source, 0) >= position or partition.lag == 0 for partition in partitions
-    )
+    return bool(partitions) and all(partition.done.get(source, 0) >= position for partition in partitions)
 
 
 def _packed(positions: Sequence[int]) -> bytes:

@@ -14,10 +14,11 @@ from crm_contracts.envelope import PublicEvent, decode, place_of, type_of
 from crm_shared.domain.errors import Conflict
 from crm_shared.kafka.connection import Kafka, cluster_id
 from crm_shared.mongo.documents import DURABLE, Document
+from crm_shared.projections.document_projection import DocumentProjection
 from crm_shared.projections.generations import Generations, in_generation
 from crm_shared.projections.parking import Parking
 from crm_shared.projections.progress import PartitionProgress, Progress
-from crm_shared.projections.projection import DocumentProjection, advance
+from crm_shared.projections.projection import advance
 
 INSERT_AT_ONCE = 1_000
 COMPARE_AT_ONCE = 500
@@ -175,12 +176,12 @@ class Rebuild:
 
     def _fold(self, documents: dict[str, Document], event: PublicEvent) -> Document | None:
         """Fold one event into the documents; its row, if it has one and was not there before."""
-        one = self._projection.document_id(event)
+        one = self._projection.declared.document_id(event)
         before = documents.get(one)
-        after = advance(before, event, self._projection.fold)
+        after = advance(before, event, self._projection.declared.fold)
         if after is None or after is before:
             return None
-        row = self._projection.row_of(event)
+        row = self._projection.declared.row_of(event)
         documents[one] = {**after, "_id": one, "revision": 1}
         return row
 
@@ -195,11 +196,11 @@ class Rebuild:
         names = set(await self._database.list_collection_names())
         for name in names:
             base, _, generation = name.partition("@")
-            if base in self._projection.collections and int(generation or 1) != live:
+            if base in self._projection.declared.collections and int(generation or 1) != live:
                 await self._database.drop_collection(name)
 
     async def _compare(self, live: int, generation: int) -> Comparison:
-        base = self._projection.collections[0]
+        base = self._projection.declared.collections[0]
         old = self._database[in_generation(base, live)]
         new = self._database.get_collection(in_generation(base, generation), write_concern=DURABLE)
         found = Comparison()

@@ -1,19 +1,16 @@
-"""Purchases and interactions: what was bought and said, each recorded once, and the rules about them."""
+"""The purchase: an order that a customer has paid for, recorded once, and what its facts must hold."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal
 from functools import cached_property
 from typing import Any, Self
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from crm_shared.domain import Aggregate, Conflict, InvalidInput, derived_id
 
 # Enough digits to add up 200 lines of 1e9 pieces at 24 digits each without rounding.
 _EXACT = Context(prec=60)
-
-Scalar = str | bool | int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +86,7 @@ class PurchaseFacts:
         return added, all_priced
 
 
+@dataclass(eq=False)
 class Purchase(Aggregate):
     """An order that a customer has paid for."""
 
@@ -109,35 +107,24 @@ class Purchase(Aggregate):
         lines: list[dict[str, Any]]
         channel: str | None
 
-    def __init__(
-        self,
-        customer_id: str,
-        system: str,
-        order_id: str,
-        occurred_at: datetime,
-        amount: Decimal,
-        currency: str,
-        lines: list[dict[str, Any]],
-        channel: str | None,
-    ) -> None:
-        self.customer_id = customer_id
-        self.system = system
-        self.order_id = order_id
-        self.occurred_at = occurred_at
-        self.amount = amount
-        self.currency = currency
-        self.lines = lines
-        self.channel = channel
+    customer_id: str
+    system: str
+    order_id: str
+    occurred_at: datetime
+    amount: Decimal
+    currency: str
+    lines: list[dict[str, Any]]
+    channel: str | None
 
     @classmethod
     def record(cls, facts: PurchaseFacts) -> Self:
         """A purchase of these facts; raises `InvalidInput` when they do not hold together."""
         facts.check()
-        return cls._create(cls.Created, id=facts.id, **_purchase_state(facts))
+        return cls._create(cls.Created, id=facts.id, **_state(facts))
 
     def expect(self, facts: PurchaseFacts) -> None:
         """Raise `Conflict` unless these are the facts that were recorded."""
-        reported = _purchase_state(facts)
+        reported = {**_state(facts), "occurred_at": facts.occurred_at}
         differing = sorted(name for name, value in reported.items() if getattr(self, name) != value)
         if differing:
             raise Conflict(
@@ -147,12 +134,11 @@ class Purchase(Aggregate):
             )
 
 
-def _purchase_state(facts: PurchaseFacts) -> dict[str, Any]:
+def _state(facts: PurchaseFacts) -> dict[str, Any]:
     return {
         "customer_id": facts.customer_id,
         "system": facts.system,
         "order_id": facts.order_id,
-        "occurred_at": facts.occurred_at,
         "amount": facts.total.amount,
         "currency": facts.total.currency,
         "lines": [_line_state(line) for line in facts.lines],
@@ -169,106 +155,3 @@ def _line_state(line: Line) -> dict[str, Any]:
     if line.unit_price is not None:
         state["unit_price"] = line.unit_price.amount
     return state
-
-
-@dataclass(frozen=True)
-class InteractionFacts:
-    """What is reported about one interaction; `channel` and `external_id`, if there is one, say which one it is."""
-
-    customer_id: str
-    channel: str
-    direction: str
-    occurred_at: datetime
-    subject: str | None = None
-    body: str | None = None
-    agent: str | None = None
-    external_id: str | None = None
-    attributes: Mapping[str, Scalar] | None = None
-
-    @cached_property
-    def id(self) -> UUID:
-        """The interaction's id: always the same for one external id on one channel, otherwise random."""
-        if self.external_id is None:
-            return uuid4()
-        return derived_id("interaction", self.channel, self.external_id)
-
-
-class Interaction(Aggregate):
-    """A message, call, visit or other contact with a customer."""
-
-    TOPIC = "interactions.Interaction"
-
-    class Event(Aggregate.Event):
-        """Base of its events."""
-
-    class Created(Event, Aggregate.Created):
-        """The interaction was logged."""
-
-        TOPIC = "interactions.InteractionLogged.v1"
-        customer_id: str
-        channel: str
-        direction: str
-        subject: str | None
-        body: str | None
-        agent: str | None
-        external_id: str | None
-        attributes: dict[str, Scalar] | None
-
-    def __init__(
-        self,
-        customer_id: str,
-        channel: str,
-        direction: str,
-        occurred_at: datetime,
-        subject: str | None,
-        body: str | None,
-        agent: str | None,
-        external_id: str | None,
-        attributes: dict[str, Scalar] | None,
-    ) -> None:
-        self.customer_id = customer_id
-        self.channel = channel
-        self.direction = direction
-        self.occurred_at = occurred_at
-        self.subject = subject
-        self.body = body
-        self.agent = agent
-        self.external_id = external_id
-        self.attributes = attributes
-
-    @classmethod
-    def log(cls, facts: InteractionFacts) -> Self:
-        """An interaction of these facts."""
-        return cls._create(cls.Created, id=facts.id, **_interaction_state(facts))
-
-    def expect(self, facts: InteractionFacts) -> None:
-        """Raise `Conflict` unless these are the facts that were logged."""
-        reported = _interaction_state(facts)
-        differing = sorted(name for name, value in reported.items() if not _same(getattr(self, name), value))
-        if differing:
-            raise Conflict(
-                f"{self.channel} interaction {self.external_id!r} is logged with other content: {', '.join(differing)}",
-                code="interaction_conflict",
-                interaction_id=str(self.id),
-            )
-
-
-def _interaction_state(facts: InteractionFacts) -> dict[str, Any]:
-    return {
-        "customer_id": facts.customer_id,
-        "channel": facts.channel,
-        "direction": facts.direction,
-        "occurred_at": facts.occurred_at,
-        "subject": facts.subject,
-        "body": facts.body,
-        "agent": facts.agent,
-        "external_id": facts.external_id,
-        "attributes": dict(facts.attributes) if facts.attributes else None,
-    }
-
-
-def _same(one: Any, other: Any) -> bool:
-    """Equal as JSON has it, where true is not 1."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)

@@ -1,0 +1,66 @@
+"""Views as queries read them: the live generation of a projection, up to the position that the caller asks for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+
+from crm_shared.mongo.documents import Document
+from crm_shared.projections.generations import Generations, in_generation
+from crm_shared.projections.progress import Progress
+from crm_shared.projections.projection import Projection
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One generation of a projection's view: its documents, the rows beside them, and what they are found by."""
+
+    database: AsyncDatabase[Document]
+    projection: Projection
+    generation: int
+
+    @property
+    def documents(self) -> AsyncCollection[Document]:
+        """One document per key."""
+        return self._collection(self.projection.collection)
+
+    @property
+    def rows(self) -> AsyncCollection[Document]:
+        """One row per event. Raises `LookupError` for a projection without rows."""
+        if self.projection.rows is None:
+            raise LookupError(f"{self.projection.name} has no rows")
+        return self._collection(self.projection.rows.collection)
+
+    @property
+    def lookup(self) -> AsyncCollection[Document]:
+        """What documents are found by. Raises `LookupError` for a projection without a lookup."""
+        if self.projection.lookup is None:
+            raise LookupError(f"{self.projection.name} has no lookup")
+        return self._collection(self.projection.lookup.collection)
+
+    def _collection(self, name: str) -> AsyncCollection[Document]:
+        return self.database[in_generation(name, self.generation)]
+
+
+class Views:
+    """The views of one service, for its queries. `partitions` is how many every event topic has."""
+
+    def __init__(self, database: AsyncDatabase[Document], partitions: int) -> None:
+        self._database = database
+        self._generations = Generations(database)
+        self._partitions = partitions
+
+    async def open(self, projection: Projection, after: Mapping[str, int], *, of_all: bool = True) -> View:
+        """The live view, once it holds what happened up to these positions (source to log position).
+
+        `of_all` waits until it holds everything up to them, whomever it concerns; else it is enough that the very
+        event at each position has been applied. Raises `InvalidInput` for a source that the view is not made from, and
+        `PositionNotReached` when it takes too long.
+        """
+        if after:
+            progress = Progress(
+                self._database, projection.name, self._generations, sources=frozenset(projection.sources)
+            )
+            await progress.wait_for(after, partitions=self._partitions if of_all else None)
+        return View(self._database, projection, await self._generations.live(projection.name))
