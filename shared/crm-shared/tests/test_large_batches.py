@@ -9,8 +9,8 @@ from pymongo import AsyncMongoClient
 
 from crm_contracts.envelope import PublicEvent
 from crm_shared.mongo import Document
-from crm_shared.projections import DocumentProjection
-from crm_shared.projections.projection import GROUPED_FROM
+from crm_shared.projections import DocumentProjection, Projection, Rows
+from crm_shared.projections.document_projection import GROUPED_FROM
 from crm_shared.settings import Settings
 
 KEYS = [f"k{number}" for number in range(40)]
@@ -35,12 +35,13 @@ async def projection(settings_for: Callable[[str], Settings]) -> AsyncIterator[D
     async with AsyncMongoClient[Document](settings.mongodb_uri, tz_aware=True) as client:
         found = DocumentProjection(
             client[settings.mongodb_database],
-            name="tests.notes",
-            topics=["crm.tests.events.v1"],
-            handles=frozenset(),
-            collection="notes",
-            fold=fold,
-            rows=("rows", lambda event: {"position": event.sequence}),
+            Projection(
+                name="tests.notes",
+                events=(),
+                collection="notes",
+                fold=fold,
+                rows=Rows("rows", lambda event: {"position": event.sequence}),
+            ),
         )
         await found.prepare(1)
         yield found

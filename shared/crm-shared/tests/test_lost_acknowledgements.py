@@ -1,15 +1,16 @@
 """Acknowledgements that a dropped connection takes away: what is stored is answered as stored, and once."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from eventsourcing.persistence import OperationalError
 
-from crm_shared.application import Command, Outcome, Unit, Writer
+from crm_shared.application import Command, Outcome, Submission, Unit, Writer
 from crm_shared.domain import Aggregate, Conflict
 from crm_shared.postgres import EventSourcedApplication
 
@@ -28,29 +29,34 @@ class Ticket(Aggregate):
         TOPIC = "test.lost_acknowledgements.Ticket.Sold.v1"
 
 
-class Tickets(EventSourcedApplication):
-    """An application with tickets."""
+@dataclass(frozen=True, slots=True)
+class SellTicket(Command[str]):
+    """Sell it, once."""
 
-    name = "tickets"
+    ticket_id: UUID
 
+    @property
+    def reads(self) -> Sequence[UUID]:
+        return (self.ticket_id,)
 
-def sell(ticket_id: UUID) -> Command[str]:
-    def decide(unit: Unit) -> str:
-        if unit.find(Ticket, ticket_id) is not None:
+    def decide(self, unit: Unit) -> str:
+        if unit.find(Ticket, self.ticket_id) is not None:
             raise Conflict("it is sold")
-        unit.save(Ticket._create(Ticket.Created, id=ticket_id))
-        return str(ticket_id)
+        unit.save(Ticket._create(Ticket.Created, id=self.ticket_id))
+        return str(self.ticket_id)
 
-    return Command(decide, reads=(ticket_id,))
+
+def sell(ticket_id: UUID) -> Submission[str]:
+    return Submission(SellTicket(ticket_id))
 
 
 @pytest.fixture
-def tickets(open_application: Callable[[type[Tickets]], Tickets]) -> Tickets:
-    return open_application(Tickets)
+def tickets(open_event_store: Callable[[str], EventSourcedApplication]) -> EventSourcedApplication:
+    return open_event_store("tickets")
 
 
 @contextmanager
-def losing_acknowledgements(application: Tickets, times: int) -> Iterator[list[int]]:
+def losing_acknowledgements(application: EventSourcedApplication, times: int) -> Iterator[list[int]]:
     """The connection drops after that many inserts are stored, and before the client hears of it."""
     datastore = application.ordered_recorder.datastore
     get_connection = datastore.get_connection
@@ -76,7 +82,7 @@ def losing_acknowledgements(application: Tickets, times: int) -> Iterator[list[i
 
 
 async def test_a_batch_whose_acknowledgement_is_lost_is_answered_as_stored(
-    tickets: Tickets, open_writer: Callable[[Tickets], Writer]
+    tickets: EventSourcedApplication, open_writer: Callable[[EventSourcedApplication], Writer]
 ) -> None:
     writer, ids = open_writer(tickets), [uuid4() for _ in range(20)]
 
@@ -90,7 +96,7 @@ async def test_a_batch_whose_acknowledgement_is_lost_is_answered_as_stored(
 
 
 async def test_somebody_elses_event_is_still_a_conflict_when_an_acknowledgement_is_lost(
-    tickets: Tickets, open_writer: Callable[[Tickets], Writer]
+    tickets: EventSourcedApplication, open_writer: Callable[[EventSourcedApplication], Writer]
 ) -> None:
     # given two processes that decide about the same ticket at the same time
     one, other, ticket = open_writer(tickets), open_writer(tickets), uuid4()

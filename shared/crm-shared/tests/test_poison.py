@@ -8,7 +8,7 @@ from pymongo import AsyncMongoClient
 
 from crm_contracts.envelope import PublicEvent
 from crm_shared.mongo import Document
-from crm_shared.projections import DocumentProjection
+from crm_shared.projections import DocumentProjection, Projection, Rows
 from crm_shared.settings import Settings
 
 
@@ -30,13 +30,14 @@ async def test_an_event_that_cannot_be_stored_fails_alone(
     async with AsyncMongoClient[Document](settings.mongodb_uri, tz_aware=True) as client:
         projection = DocumentProjection(
             client[settings.mongodb_database],
-            name="tests.notes",
-            topics=["crm.tests.events.v1"],
-            handles=frozenset(),
-            collection="notes",
-            fold=lambda document, event: {**(document or {}), "note": event.data["note"]},
-            document_id=lambda event: str(event.data["id"]),
-            rows=("rows", lambda event: {"note": event.data["note"]}),
+            Projection(
+                name="tests.notes",
+                events=(),
+                collection="notes",
+                fold=lambda document, event: {**(document or {}), "note": event.data["note"]},
+                document_id=lambda event: str(event.data["id"]),
+                rows=Rows("rows", lambda event: {"note": event.data["note"]}),
+            ),
         )
         await projection.prepare(1)
         good = [noted("a", 1, id="a", note=1), noted("b", 2, id="b", note=2)]

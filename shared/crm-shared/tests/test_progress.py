@@ -1,6 +1,6 @@
 """How far a view has come: what members of a group note side by side, and what may be concluded from it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 import pytest
 from pymongo import AsyncMongoClient
@@ -8,7 +8,7 @@ from pymongo import AsyncMongoClient
 from crm_shared.domain import PositionNotReached
 from crm_shared.mongo import Document
 from crm_shared.projections.generations import Generations
-from crm_shared.projections.progress import RECENT, PartitionProgress, Progress, reached
+from crm_shared.projections.progress import RECENT, PartitionProgress, Progress, passed, reached
 from crm_shared.settings import Settings
 
 SOURCE = "contacts"
@@ -39,28 +39,25 @@ async def test_members_note_their_partitions_side_by_side(settings_for: Callable
         assert [(noted["partition"], noted["lag"]) for noted in await one.report()] == [(0, 0), (2, 0), (10, 7)]
         # the next generation of the view begins with nothing, and the live one waits for what it has not applied
         assert await one.of(2).load() == {}
-        await one.wait_for({SOURCE: 9})
+        await one.wait_for({SOURCE: 9}, 3, of_all=False)
         with pytest.raises(PositionNotReached):
-            await one.wait_for({SOURCE: 10}, seconds=0.05)
-
-
-LONG = range(100, 100 + RECENT)
+            await one.wait_for({SOURCE: 9}, 3, of_all=True, seconds=0.05)
 
 
 @pytest.mark.parametrize(
-    ("partitions", "position", "certain"),
+    ("known", "position", "event", "everything"),
     [
-        pytest.param({0: applied(5, 9), 1: applied(7)}, 5, True, id="applied lately"),
-        pytest.param({0: applied(5, 9), 1: applied(7)}, 6, True, id="passed by all"),
-        pytest.param({0: applied(5, 9), 1: applied(7)}, 8, False, id="one may still have to read it"),
-        pytest.param({}, 1, False, id="nothing was read"),
-        pytest.param({0: applied(*LONG), 1: applied(7)}, 50, True, id="so long past that it must have been there"),
-        pytest.param({0: applied(*LONG), 1: applied(7, lag=1)}, 50, False, id="long past, and still to be read"),
-        pytest.param({0: applied(*LONG[1:]), 1: applied(7)}, 50, False, id="not long past"),
-        pytest.param({0: applied(*LONG), 1: applied(7)}, 150, True, id="among the recent ones of a long list"),
+        pytest.param([applied(5, 9), applied(7, partition=1)], 5, True, True, id="applied lately, and passed by all"),
+        pytest.param([applied(5, 9), applied(7, partition=1)], 9, True, False, id="the other is behind"),
+        pytest.param([applied(5, 9), applied(7, partition=1)], 6, True, True, id="no public event, passed by all"),
+        pytest.param([applied(5, 9), applied(7, partition=1)], 8, False, False, id="one may still have to read it"),
+        pytest.param([applied(5, 9)], 4, False, False, id="a partition has not been read at all"),
+        pytest.param([], 1, False, False, id="nothing was read"),
+        pytest.param([applied(*range(1, 2 * RECENT)), applied(7, partition=1)], 9, False, False, id="long past in one"),
     ],
 )
-def test_a_position_is_reached_only_when_it_has_certainly_been_applied(
-    partitions: Mapping[int, PartitionProgress], position: int, certain: bool
+def test_a_view_has_come_to_a_position_only_when_that_is_certain(
+    known: Sequence[PartitionProgress], position: int, event: bool, everything: bool
 ) -> None:
-    assert reached(list(partitions.values()), SOURCE, position) is certain
+    assert reached(known, SOURCE, position, 2) is event
+    assert passed(known, SOURCE, position, 2) is everything

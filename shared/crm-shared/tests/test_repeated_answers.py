@@ -1,11 +1,17 @@
 """Idempotency keys at the writer: a repeated command answers as the first one did, position included."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
 import pytest
 
-from crm_shared.application import Answer, Command, Outcome, Unit, Writer, idempotent
-from crm_shared.domain import Aggregate, IdempotencyKeyReused, derived_id
+from crm_shared.application import Command, IdempotencyKey, Outcome, Submission, Unit, Writer
+from crm_shared.application.command import R
+from crm_shared.application.idempotency import IdempotencyRecord
+from crm_shared.domain import Aggregate, CommandContext, IdempotencyKeyReused, derived_id
+from crm_shared.domain.context import ANONYMOUS
 from crm_shared.postgres import EventSourcedApplication
 
 
@@ -34,65 +40,88 @@ class Door(Aggregate):
         self.open = False
 
 
-class Doors(EventSourcedApplication):
-    """An application with doors."""
-
-    name = "doors"
-
-
 DOOR = derived_id("door")
 
 
+@dataclass(frozen=True, slots=True)
+class DoorStands:
+    """What a command about the door answers."""
+
+    created: bool
+    handles: tuple[UUID, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BuildDoor(Command[DoorStands]):
+    """Build it."""
+
+    def decide(self, unit: Unit) -> DoorStands:
+        unit.save(Door._create(Door.Created, id=DOOR))
+        return DoorStands(created=True, handles=(DOOR,))
+
+
+@dataclass(frozen=True, slots=True)
+class DoorOpened:
+    """Whether it was closed before."""
+
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDoor(Command[DoorOpened]):
+    """Open it."""
+
+    def decide(self, unit: Unit) -> DoorOpened:
+        door = unit.get(Door, DOOR)
+        was_open = door.open
+        if not was_open:
+            door.trigger_event(Door.Opened)
+        unit.save(door)
+        return DoorOpened(not was_open)
+
+
 @pytest.fixture
-def writer(
-    open_application: Callable[[type[Doors]], Doors], open_writer: Callable[[EventSourcedApplication], Writer]
-) -> Writer:
-    return open_writer(open_application(Doors))
+def store(open_event_store: Callable[[str], EventSourcedApplication]) -> EventSourcedApplication:
+    return open_event_store("doors")
 
 
-def build(unit: Unit) -> Answer:
-    unit.save(Door._create(Door.Created, id=DOOR))
-    return Answer(201, {})
+@pytest.fixture
+def writer(store: EventSourcedApplication, open_writer: Callable[[EventSourcedApplication], Writer]) -> Writer:
+    return open_writer(store)
 
 
-def open_door(unit: Unit) -> Answer:
-    door = unit.get(Door, DOOR)
-    was_open = door.open
-    if not was_open:
-        door.trigger_event(Door.Opened)
-    unit.save(door)
-    return Answer(200, {"changed": not was_open})
-
-
-def with_key(decide: Callable[[Unit], Answer], key: str, fingerprint: str = "f") -> Command[Answer]:
-    return idempotent(Command(decide), service="doors", key=key, fingerprint=fingerprint)
+def with_key(command: Command[R], key: str, fingerprint: str = "f", caller: str = ANONYMOUS) -> Submission[R]:
+    return Submission(command, CommandContext(), IdempotencyKey("doors", caller, key, fingerprint))
 
 
 async def test_a_retry_answers_with_the_position_of_the_first_attempt(writer: Writer) -> None:
-    await writer.run(Command(build))
-    first = await writer.run(with_key(open_door, "k"))
+    await writer.run(Submission(BuildDoor()))
+    first = await writer.run(with_key(OpenDoor(), "k"))
 
-    again = await writer.run(with_key(open_door, "k"))
+    again = await writer.run(with_key(OpenDoor(), "k"))
 
-    assert first.value == Answer(200, {"changed": True})
+    assert first.value == DoorOpened(changed=True)
     assert again == first
 
 
 async def test_a_command_that_changed_nothing_answers_with_the_last_position_of_what_it_looked_at(
     writer: Writer,
 ) -> None:
-    await writer.run(Command(build))
-    opened = await writer.run(Command(open_door))
+    await writer.run(Submission(BuildDoor()))
+    opened = await writer.run(Submission(OpenDoor()))
 
-    first = await writer.run(with_key(open_door, "k"))
-    again = await writer.run(with_key(open_door, "k"))
+    first = await writer.run(with_key(OpenDoor(), "k"))
+    again = await writer.run(with_key(OpenDoor(), "k"))
 
-    assert first == Outcome(Answer(200, {"changed": False}), opened.position)
+    assert first == Outcome(DoorOpened(changed=False), opened.position)
     assert again == first
 
 
 async def test_a_retry_in_the_same_batch_as_the_first_attempt_gets_the_same_answer(writer: Writer) -> None:
-    commands = [with_key(build, "b"), with_key(build, "b"), with_key(open_door, "o"), with_key(open_door, "o")]
+    commands: list[Submission[Any]] = [
+        *(with_key(BuildDoor(), "b") for _ in range(2)),
+        *(with_key(OpenDoor(), "o") for _ in range(2)),
+    ]
 
     built, built_again, opened, opened_again = await writer.run_all(commands)
 
@@ -104,16 +133,45 @@ async def test_a_retry_in_the_same_batch_as_the_first_attempt_gets_the_same_answ
 
 
 async def test_a_retry_after_later_changes_still_gets_the_first_position(writer: Writer) -> None:
-    first = await writer.run(with_key(build, "b"))
-    await writer.run(Command(open_door))
+    first = await writer.run(with_key(BuildDoor(), "b"))
+    await writer.run(Submission(OpenDoor()))
 
-    again = await writer.run(with_key(build, "b"))
+    again = await writer.run(with_key(BuildDoor(), "b"))
 
     assert again == first
 
 
 async def test_the_same_key_with_another_request_is_refused(writer: Writer) -> None:
-    await writer.run(with_key(build, "k"))
+    await writer.run(with_key(BuildDoor(), "k"))
 
     with pytest.raises(IdempotencyKeyReused):
-        await writer.run(with_key(open_door, "k", fingerprint="other"))
+        await writer.run(with_key(OpenDoor(), "k", fingerprint="other"))
+
+
+async def test_a_key_belongs_to_its_caller(writer: Writer) -> None:
+    await writer.run(with_key(BuildDoor(), "k", caller="webshop"))
+
+    opened = await writer.run(with_key(OpenDoor(), "k", fingerprint="other", caller="till"))
+
+    assert opened.value == DoorOpened(changed=True)
+
+
+async def test_a_key_that_was_stored_with_a_status_and_a_body_is_still_answered(
+    store: EventSourcedApplication, writer: Writer
+) -> None:
+    # given a record as it was stored before results were
+    once = IdempotencyKey("doors", ANONYMOUS, "k", "f")
+    built = await writer.run(Submission(BuildDoor()))
+    kept = IdempotencyRecord._create(
+        IdempotencyRecord.CreatedWithStatus,
+        id=IdempotencyRecord.create_id(once),
+        fingerprint="f",
+        status=201,
+        body={"handles": [str(DOOR)]},
+        answered_with=[[str(DOOR), 1]],
+    )
+    store.put(kept.collect_events())
+
+    again = await writer.run(Submission(BuildDoor(), CommandContext(), once))
+
+    assert again == built

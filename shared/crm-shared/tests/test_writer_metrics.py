@@ -1,10 +1,11 @@
 """What the writer tells Prometheus: commands by what became of them, and how many shared a transaction."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from prometheus_client import REGISTRY
 
-from crm_shared.application import Command, Unit, Writer
+from crm_shared.application import Command, Submission, Unit, Writer
 from crm_shared.domain import Aggregate, Conflict, derived_id
 from crm_shared.postgres import EventSourcedApplication
 
@@ -23,25 +24,20 @@ class Lamp(Aggregate):
         TOPIC = "test.writer_metrics.Lamp.Made.v1"
 
 
-class Lamps(EventSourcedApplication):
-    """An application with lamps."""
+@dataclass(frozen=True, slots=True)
+class MakeLamp(Command[None]):
+    """Make one; refused below zero, and a mistake at zero."""
 
-    name = "lamps"
+    number: int
 
-
-def make(number: int) -> Command[None]:
-    def decide(unit: Unit) -> None:
-        unit.save(Lamp._create(Lamp.Created, id=derived_id("lamp", str(number))))
-
-    return Command(decide)
-
-
-def refuse(unit: Unit) -> None:
-    raise Conflict("no")
+    def decide(self, unit: Unit) -> None:
+        if self.number < 0:
+            raise Conflict("no")
+        unit.save(Lamp._create(Lamp.Created, id=derived_id("lamp", str(100 // self.number))))
 
 
-def stumble(unit: Unit) -> None:
-    raise ZeroDivisionError
+def make(number: int) -> Submission[None]:
+    return Submission(MakeLamp(number))
 
 
 def sample(name: str, **labels: str) -> float:
@@ -49,17 +45,17 @@ def sample(name: str, **labels: str) -> float:
 
 
 async def test_commands_are_counted_by_what_became_of_them(
-    open_application: Callable[[type[Lamps]], Lamps], open_writer: Callable[[EventSourcedApplication], Writer]
+    open_event_store: Callable[[str], EventSourcedApplication], open_writer: Callable[[EventSourcedApplication], Writer]
 ) -> None:
     # given
-    writer = open_writer(open_application(Lamps))
+    writer = open_writer(open_event_store("lamps"))
     results = ("accepted", "rejected", "failed")
     before = {result: sample("relata_commands_total", result=result) for result in results}
     batches = sample("relata_writer_batch_commands_count")
     commands = sample("relata_writer_batch_commands_sum")
 
     # when
-    await writer.run_all([make(1), Command(refuse), make(2), Command(stumble), make(3)])
+    await writer.run_all([make(1), make(-1), make(2), make(0), make(3)])
     await writer.run(make(4))
 
     # then

@@ -12,7 +12,7 @@ from typing import Any
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
-from crm_shared.domain.errors import InvalidInput, PositionNotReached
+from crm_shared.domain.errors import PositionNotReached
 from crm_shared.mongo.documents import Document
 from crm_shared.projections.generations import Generations, in_generation
 
@@ -90,12 +90,10 @@ class Progress:
         generations: Generations,
         *,
         only: int | None = None,
-        sources: frozenset[str] = frozenset(),
     ) -> None:
         self._projection = projection
         self._generations = generations
         self._only = only
-        self._sources = sources
         self._collection: AsyncCollection[Document] = database[COLLECTION]
 
     async def _name(self) -> str:
@@ -132,27 +130,18 @@ class Progress:
         ]
 
     async def wait_for(
-        self, positions: Mapping[str, int], *, partitions: int | None = None, seconds: float = WAIT_SECONDS
+        self, positions: Mapping[str, int], partitions: int, *, of_all: bool, seconds: float = WAIT_SECONDS
     ) -> None:
-        """Wait until the view has applied the public event at each (source, log position).
+        """Wait until the view, whose topics have so many partitions, has come to each (source, log position).
 
-        With `partitions`, the number that every topic has: until it has applied everything up to there in each of them.
-        Raises `PositionNotReached` when it has not within `seconds`, and `InvalidInput` for a source that the view
-        does not read.
+        `of_all` waits for everything up to there, else the event at the position is enough. Raises
+        `PositionNotReached` when that takes longer than `seconds`.
         """
-        for source in positions:
-            if self._sources and source not in self._sources:
-                read = ", ".join(sorted(self._sources))
-                raise InvalidInput.at("?after", "unknown_source", f"this view is made from {read}, not {source}")
-        if not positions:
-            return
+        come_to = passed if of_all else reached
         deadline = time.monotonic() + seconds
         while True:
             known = list((await self.load()).values())
-            if all(
-                passed(known, source, position, partitions) if partitions else reached(known, source, position)
-                for source, position in positions.items()
-            ):
+            if all(come_to(known, source, position, partitions) for source, position in positions.items()):
                 return
             if time.monotonic() >= deadline:
                 wanted = ", ".join(f"{source}:{position}" for source, position in positions.items())
@@ -160,24 +149,20 @@ class Progress:
             await asyncio.sleep(POLL_SECONDS)
 
 
-def passed(partitions: Sequence[PartitionProgress], source: str, position: int, count: int) -> bool:
-    """Whether everything of the source up to this position has been applied, in all `count` partitions.
+def passed(known: Sequence[PartitionProgress], source: str, position: int, partitions: int) -> bool:
+    """Whether everything of the source up to this position has been applied.
 
     A partition holds a source's events in the order of its log, and the relay's watermarks say how far it is where
-    nothing happens.
+    nothing happens. A partition that is not known has not been read.
     """
-    return sum(partition.done.get(source, 0) >= position for partition in partitions) >= count
+    return sum(partition.done.get(source, 0) >= position for partition in known) >= partitions
 
 
-def reached(partitions: Sequence[PartitionProgress], source: str, position: int) -> bool:
-    """Whether the event at this position, in whichever partition it is, has been applied.
-
-    It has when it is among the recent positions of some partition. Otherwise every partition that was ever read must
-    have passed it.
-    """
-    if any(position in partition.recent.get(source, ()) for partition in partitions):
+def reached(known: Sequence[PartitionProgress], source: str, position: int, partitions: int) -> bool:
+    """Whether the event at this position, in whichever partition it is, has been applied."""
+    if any(position in partition.recent.get(source, ()) for partition in known):
         return True
-    return bool(partitions) and all(partition.done.get(source, 0) >= position for partition in partitions)
+    return passed(known, source, position, partitions)
 
 
 def _packed(positions: Sequence[int]) -> bytes:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
+from crm_shared.domain.errors import InvalidInput
 from crm_shared.mongo.documents import Document
 from crm_shared.projections.generations import Generations, in_generation
 from crm_shared.projections.progress import Progress
@@ -59,8 +60,9 @@ class Views:
         `PositionNotReached` when it takes too long.
         """
         if after:
-            progress = Progress(
-                self._database, projection.name, self._generations, sources=frozenset(projection.sources)
-            )
-            await progress.wait_for(after, partitions=self._partitions if of_all else None)
+            for source in after.keys() - set(projection.sources):
+                known = ", ".join(sorted(projection.sources))
+                raise InvalidInput.at("?after", "unknown_source", f"this view is made from {known}, not {source}")
+            progress = Progress(self._database, projection.name, self._generations)
+            await progress.wait_for(after, self._partitions, of_all=of_all)
         return View(self._database, projection, await self._generations.live(projection.name))
