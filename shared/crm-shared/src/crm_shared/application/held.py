@@ -11,6 +11,8 @@ EventId = tuple[UUID, int]
 """Stream id and version of one event."""
 
 HELD_LIMIT = 2_000
+# A stream gets a snapshot whenever it has grown by so many events.
+SNAPSHOT_EVERY = 100
 
 
 class Log(Protocol):
@@ -18,6 +20,10 @@ class Log(Protocol):
 
     def load(self, versions: Mapping[UUID, int]) -> list[tuple[Any, int]]:
         """(domain event, log position) of these streams after the given versions, each stream in order."""
+        ...
+
+    def load_latest(self, versions: Mapping[UUID, int]) -> list[tuple[Any, int]]:
+        """The same, where a stream of which nothing is held (version 0) may begin with a snapshot."""
         ...
 
 
@@ -29,6 +35,7 @@ class HeldAggregates:
         self._aggregates: OrderedDict[UUID, Aggregate] = OrderedDict()
         self._positions: dict[UUID, int] = {}
         self._fresh: set[UUID] = set()
+        self._grown: set[UUID] = set()
         # Events decided in this batch and not yet stored: what a rejected command must not take with it.
         self._batch: dict[UUID, list[Any]] = {}
 
@@ -62,7 +69,7 @@ class HeldAggregates:
         if not ids:
             return
         versions = {one: held.version if (held := self._aggregates.get(one)) else 0 for one in ids}
-        for event, position in self._log.load(versions):
+        for event, position in self._log.load_latest(versions):
             stream_id: UUID = event.originator_id
             self._aggregates[stream_id] = event.mutate(self._aggregates.get(stream_id))
             self._positions[stream_id] = position
@@ -89,6 +96,17 @@ class HeldAggregates:
         for event, position in zip(events, positions, strict=True):
             self._positions[event.originator_id] = position
             self._aggregates.move_to_end(event.originator_id)
+            if event.originator_version % SNAPSHOT_EVERY == 0:
+                self._grown.add(event.originator_id)
+
+    def grown(self) -> list[tuple[Aggregate, int]]:
+        """The aggregates that want a snapshot since this was asked last, each with its position in the log."""
+        grown, self._grown = self._grown, set()
+        return [
+            (aggregate, self._positions[one])
+            for one in grown
+            if (aggregate := self._aggregates.get(one)) is not None and aggregate.SNAPSHOT_LAYOUT
+        ]
 
     def forget_all(self) -> None:
         """Drop everything: the store, not memory, knows what is true now."""

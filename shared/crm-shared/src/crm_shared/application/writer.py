@@ -135,6 +135,18 @@ class Writer:
                 job.answer()
             except RuntimeError:
                 log.warning("the event loop closed before a stored command was answered")
+        self._take_snapshots()
+
+    def _take_snapshots(self) -> None:
+        """Bound what has to be loaded of long streams. Nothing depends on it, so nothing fails with it."""
+        for aggregate, position in self._held.grown():
+            try:
+                self._application.snapshot(aggregate, position)
+            except Exception:
+                metrics.SNAPSHOTS.labels("failed").inc()
+                log.warning("no snapshot of %r was stored", aggregate.id, exc_info=True)
+            else:
+                metrics.SNAPSHOTS.labels("taken").inc()
 
     def _run_batch(self, batch: Sequence[tuple[_Job, int]]) -> None:
         try:

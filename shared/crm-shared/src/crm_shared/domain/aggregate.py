@@ -1,7 +1,7 @@
 """The aggregate base of every service: `eventsourcing`'s, with the command's context on each event."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate as LibraryAggregate
@@ -16,7 +16,16 @@ class Aggregate(LibraryAggregate):
 
     Subclasses declare a permanent `TOPIC` for themselves and for each event class. `trigger_event` and the
     constructor add `occurred_at` (the command's, else the time of storing) and `context`.
+
+    An aggregate whose streams grow long sets `SNAPSHOT_LAYOUT`, raises it whenever its attributes change, and makes
+    again in `restored` what JSON does not keep.
     """
+
+    SNAPSHOT_LAYOUT: ClassVar[int] = 0
+    """0: its streams stay short and get no snapshots."""
+
+    def restored(self) -> None:
+        """The attributes were set from a snapshot: turn those that JSON does not keep into what they were."""
 
     class Event(LibraryAggregate.Event):
         """Base of all events: `timestamp` is when it was recorded, `occurred_at` when it happened."""

@@ -12,6 +12,7 @@ COMMANDS = Counter("relata_commands_total", "Commands by what became of them", [
 WRITER_BATCH = Histogram(
     "relata_writer_batch_commands", "Commands saved in one transaction", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
 )
+SNAPSHOTS = Counter("relata_snapshots_total", "Snapshots of long streams by what became of them", ["result"])
 RELAY_PUBLISHED = Counter("relata_relay_published_total", "Records acknowledged by the broker", ["topic"])
 RELAY_POSITION = Gauge("relata_relay_position", "Last log position that the broker has acknowledged")
 RELAY_LEADER = Gauge("relata_relay_leader", "1 while this process holds the relay's lock")

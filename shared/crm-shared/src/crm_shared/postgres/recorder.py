@@ -30,6 +30,17 @@ class LoggedEvent(StoredEvent):
     position: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoredSnapshot:
+    """A stream's state as of one of its events, which stands at `position` in the log; `layout` says how to read it."""
+
+    originator_id: UUID
+    originator_version: int
+    layout: str
+    state: bytes
+    position: int
+
+
 def _patiently(method: Callable[P, R]) -> Callable[P, R]:
     """Try again for a bounded time while the store cannot be reached.
 
@@ -92,6 +103,36 @@ class OrderedRecorder(PostgresApplicationRecorder):
             "  WHERE originator_id = held.id AND originator_version > held.version"
             "  ORDER BY originator_version OFFSET 0) AS e"
         ).format(schema=schema, table=table)
+        snapshots = Identifier("snapshots")
+        self.sql_create_statements.append(
+            SQL(
+                "CREATE TABLE IF NOT EXISTS {schema}.{snapshots} (originator_id uuid PRIMARY KEY,"
+                " originator_version bigint NOT NULL, layout text NOT NULL, state bytea NOT NULL,"
+                " position bigint NOT NULL)"
+            ).format(schema=schema, snapshots=snapshots)
+        )
+        self._upsert_snapshot = SQL(
+            "INSERT INTO {schema}.{snapshots} VALUES (%s, %s, %s, %s, %s) ON CONFLICT (originator_id) DO UPDATE"
+            " SET originator_version = excluded.originator_version, layout = excluded.layout, state = excluded.state,"
+            " position = excluded.position WHERE snapshots.originator_version < excluded.originator_version"
+            " OR snapshots.layout <> excluded.layout"
+        ).format(schema=schema, snapshots=snapshots)
+        # As above, and for a stream of which nothing is held its snapshot first, with a negative position, and then
+        # what came after it.
+        self._select_latest = SQL(
+            "SELECT e.* FROM unnest(%b::uuid[], %b::bigint[]) AS held(id, version)"
+            " LEFT JOIN LATERAL (SELECT * FROM {schema}.{snapshots}"
+            "  WHERE originator_id = held.id AND held.version = 0 OFFSET 0) AS snapshot ON true,"
+            " LATERAL ("
+            "  (SELECT held.id, snapshot.originator_version, snapshot.layout, snapshot.state, -snapshot.position"
+            "   WHERE snapshot.originator_id IS NOT NULL)"
+            "  UNION ALL"
+            "  (SELECT originator_id, originator_version, topic, state, notification_id FROM {schema}.{table}"
+            "   WHERE originator_id = held.id"
+            "   AND originator_version > coalesce(snapshot.originator_version, held.version)"
+            "   ORDER BY originator_version OFFSET 0)"
+            " ) AS e"
+        ).format(schema=schema, table=table, snapshots=snapshots)
         self._select_log = SQL(
             "SELECT originator_id, originator_version, topic, state, notification_id FROM {schema}.{table}"
             " WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
@@ -108,6 +149,25 @@ class OrderedRecorder(PostgresApplicationRecorder):
             held = (list(versions), [Int8(version) for version in versions.values()])
             cursor.execute(self._select_newer, held, prepare=True)
             return cursor.fetchall()
+
+    @_patiently
+    def select_latest(self, versions: Mapping[UUID, int]) -> list[LoggedEvent | StoredSnapshot]:
+        """The same, where a stream of which nothing is held (version 0) may begin with its snapshot."""
+        with (
+            self.datastore.get_connection() as connection,
+            connection.cursor(row_factory=tuple_row, binary=True) as cursor,
+        ):
+            held = (list(versions), [Int8(version) for version in versions.values()])
+            cursor.execute(self._select_latest, held, prepare=True)
+            return [
+                LoggedEvent(*row) if row[-1] > 0 else StoredSnapshot(*row[:-1], -row[-1]) for row in cursor.fetchall()
+            ]
+
+    def save_snapshot(self, snapshot: StoredSnapshot) -> None:
+        """Store a stream's snapshot, unless there is a later one."""
+        with self.datastore.get_connection() as connection:
+            columns = (snapshot.originator_id, snapshot.originator_version, snapshot.layout, snapshot.state)
+            connection.execute(self._upsert_snapshot, (*columns, snapshot.position))
 
     @_patiently
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:

@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -27,6 +28,7 @@ from crm_shared.publishing.positions import Positions
 from crm_shared.publishing.publication import Publication, StatePublishing
 from crm_shared.publishing.states import States
 from crm_shared.publishing.tasks import all_or_first_error
+from crm_shared.publishing.watermarks import Watermarks
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +78,9 @@ class Relay:
         self.topics = [Topic(events_topic(service))]
         if states:
             self.topics.append(Topic(state_topic(service), compacted=True))
+        self._watermarks = Watermarks(service, events_topic(service), kafka.partitions)
+        # Everything recorded before this and not settled a while later has been sent.
+        self._known_until = datetime.fromtimestamp(0, UTC)
         self.leading = False
         self.standing_by = False
         self.position = 0
@@ -140,6 +145,7 @@ class Relay:
             producer.keep_to(cluster)
             self._set_leading(True)
             self._moved_to(await positions.load(cluster))
+            self._watermarks.restart()
             log.info("the relay publishes to cluster %s from position %d", cluster, self.position)
             async with await self._connect() as reader:
                 page = await self._next(reader, producer, self.position)
@@ -151,8 +157,10 @@ class Relay:
                         if (now := await cluster_id(admin)) != cluster:
                             raise ClusterChanged(f"{cluster} became {now}")
                         looked_at = time.monotonic()
+                    if self._watermarks.due(self.position):
+                        await self._watermarks.send(producer, self.position, self._known_until)
                     if not page:
-                        await _notified(lock)
+                        await _notified(lock, self._watermarks.pause(self.position, IDLE_POLL_SECONDS))
                         page = await self._next(reader, producer, self.position)
                         continue
                     # The next page is read and rendered while this one is on its way.
@@ -169,6 +177,8 @@ class Relay:
         crash_points.reach("before_position")
         await positions.save(cluster, page.last)
         self._moved_to(page.last)
+        self._known_until = page.recorded_at
+        self._watermarks.moved()
 
     def _moved_to(self, position: int) -> None:
         self.position = position
@@ -176,10 +186,13 @@ class Relay:
 
     async def _next(self, reader: AsyncConnection[DictRow], producer: AIOKafkaProducer, after: int) -> "_Page | None":
         """The page of the log after a position, ready to be sent; None when there is nothing."""
+        looked_at = datetime.now(UTC)
         async with reader.cursor(row_factory=args_row(LoggedEvent), binary=True) as cursor:
             await cursor.execute(self._log_query, (after, PAGE), prepare=True)
             stored = await cursor.fetchall()
         if not stored:
+            if after == self.position:
+                self._known_until = looked_at
             return None
         events: list[tuple[Any, int]] = []
         records: list[Record] = []
@@ -192,7 +205,8 @@ class Relay:
                 if (publication := self._publish(event)) is not None:
                     records.append(encode(event, one.position, publication.key, publication.data))
         states = await asyncio.to_thread(self._states.render, events) if self._states else ()
-        return _Page(stored[-1].position, [self._in_batches(producer, some) for some in (records, states)])
+        parts = [self._in_batches(producer, some) for some in (records, states)]
+        return _Page(stored[-1].position, events[-1][0].timestamp, parts)
 
     def _in_batches(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> "list[list[Batch]]":
         partitions = self._kafka.partitions_of(record.key for record in records)
@@ -204,13 +218,17 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """A part of the log, rendered: its last position, and batches per partition, first of events, then of states."""
+    """A part of the log, rendered: its last event's position and time of recording, and batches per partition.
+
+    Batches of events come first, then those of states.
+    """
 
     last: int
+    recorded_at: datetime
     parts: list[list[list[Batch]]]
 
 
-async def _notified(lock: AsyncConnection[DictRow]) -> None:
-    """Wait until the store says that something was saved, or a moment has passed."""
-    async for _ in lock.notifies(timeout=IDLE_POLL_SECONDS, stop_after=1):
+async def _notified(lock: AsyncConnection[DictRow], seconds: float) -> None:
+    """Wait until the store says that something was saved, or so long."""
+    async for _ in lock.notifies(timeout=seconds, stop_after=1):
         return

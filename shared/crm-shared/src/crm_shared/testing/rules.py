@@ -52,6 +52,8 @@ class _MemoryLog:
             if event.originator_version > version
         ]
 
+    load_latest = load
+
 
 class Given:
     """What happened before."""
