@@ -245,6 +245,19 @@ def decode(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, 
         raise EnvelopeError(f"the record cannot be read: {error}") from error
 
 
+def decode_known(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> PublicEvent | None:
+    """The public event in a record, or None for what a subscriber skips: watermarks, and types not known here.
+
+    Raises `EnvelopeError` as `decode` does.
+    """
+    ce_type = type_of(headers)
+    if ce_type is not None:
+        split_type(ce_type)  # what is no type at all is malformed, not merely unknown
+        if event_type_named(ce_type) is None:
+            return None
+    return decode(key, value, headers)
+
+
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:

@@ -12,10 +12,11 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from crm_contracts.catalogue import all_event_types
+from crm_contracts.catalogue import all_event_types, services
 from crm_contracts.registry import PublicEventType
 from crm_contracts.schemas import DIRECTORY, SchemaError, SchemaKey, committed
 from crm_contracts.tooling.compatibility import ASSERTIONS, incompatibilities, violations
+from crm_contracts.watermark import watermark_type
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # The order of keywords in the files; pydantic's own order may change with its version.
@@ -84,8 +85,12 @@ def write(root: Path, event_types: Sequence[PublicEventType] | None = None) -> l
 def _current(event_types: Sequence[PublicEventType] | None) -> dict[SchemaKey, bytes]:
     return {
         SchemaKey(each.service, each.name, each.major, each.minor): render(schema_of(each))
-        for each in (all_event_types() if event_types is None else event_types)
+        for each in (_published() if event_types is None else event_types)
     }
+
+
+def _published() -> list[PublicEventType]:
+    return [*all_event_types(), *(watermark_type(service) for service in services())]
 
 
 def _differing(current: Mapping[SchemaKey, bytes], existing: Mapping[SchemaKey, bytes]) -> list[str]:
