@@ -160,7 +160,8 @@ class OrderedRecorder(PostgresApplicationRecorder):
             held = (list(versions), [Int8(version) for version in versions.values()])
             cursor.execute(self._select_latest, held, prepare=True)
             return [
-                LoggedEvent(*row) if row[-1] > 0 else StoredSnapshot(*row[:-1], -row[-1]) for row in cursor.fetchall()
+                LoggedEvent(*row) if row[-1] > 0 else StoredSnapshot(row[0], row[1], row[2], row[3], -row[4])
+                for row in cursor.fetchall()
             ]
 
     def save_snapshot(self, snapshot: StoredSnapshot) -> None:

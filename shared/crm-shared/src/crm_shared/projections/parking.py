@@ -13,6 +13,7 @@ from crm_shared.kafka.connection import Kafka
 from crm_shared.mongo.documents import DURABLE, Document
 
 COLLECTION = "parked_customers"
+QUIET_MS = 500
 log = logging.getLogger(__name__)
 
 
@@ -115,11 +116,14 @@ class Parking:
             consumer.assign(partitions)
             ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
             await consumer.seek_to_beginning(*partitions)
-            while any([await consumer.position(one) < ends[one] for one in partitions]):
-                for records in (await consumer.getmany(timeout_ms=500)).values():
+            while True:
+                batches = await consumer.getmany(timeout_ms=QUIET_MS)
+                for records in batches.values():
                     for record in records:
                         if record.key in wanted:
                             wanted[record.key].append(record)
-            return found
+                # Not every broker counts its latest batch to the end, so the end is where nothing more comes either.
+                if not batches and all([await consumer.position(one) >= ends[one] for one in partitions]):
+                    return found
         finally:
             await consumer.stop()

@@ -78,6 +78,8 @@ class Rebuild:
     One partition at a time is read from its beginning to its present end, folded in memory and inserted. The live
     view is not touched and goes on. After the switch its projector takes up the new generation at the offsets
     noted here, so nothing that happened meanwhile is missed.
+    Should a broker not count its latest batch to the end, it is read after the switch like what happened meanwhile; at
+    rest that batch is a watermark.
     """
 
     def __init__(self, projection: DocumentProjection, database: AsyncDatabase[Document], kafka: Kafka) -> None:
