@@ -61,7 +61,7 @@ types: $(INSTALLED) ## Check types
 	@for folder in $(TESTS); do echo "$(BIN)/mypy $$folder"; $(BIN)/mypy $$folder || exit 1; done
 
 imports: $(INSTALLED) ## Check who imports whom
-	PATH="$(CURDIR)/$(BIN):$$PATH" lint-imports
+	$(BIN)/python tests/architecture/imports.py
 
 contracts: $(INSTALLED) ## Check that schemas, AsyncAPI and docs/events.md say what the code says
 	$(BIN)/python -m crm_contracts.tooling.schemas --check
