@@ -15,8 +15,8 @@ from benchmarks.imports import LINES, import_lines
 from benchmarks.live import projecting
 from benchmarks.purchases import customer_ids, events, records, store, uniform
 from crm_shared.mongo import Document
+from crm_shared.postgres import EventSourcedApplication
 from crm_shared.process import create_schema
-from interactions_service.application import Interactions
 from relata_local import Stack
 from relata_local.ports import free_port
 from relata_local.services import ServiceProcess
@@ -111,7 +111,7 @@ async def partitions(bench: Bench) -> list[Figures]:
     with bench.servers() as servers:
         plain = bench.settings(servers)
         create_schema(plain, "interactions")
-        application = Interactions(plain.eventsourcing_env("interactions"))
+        application = EventSourcedApplication(plain.eventsourcing_env("interactions"))
         last = store(application, events(customer_ids(relay.EVENTS), "growth"))
         sent = records(events(customer_ids(consumer.EVENTS), "growth"))
         measured: dict[str, Callable[[Any], Any]] = {

@@ -14,11 +14,11 @@ from benchmarks.purchases import customer_ids, events, records, store
 from crm_contracts.envelope import Record
 from crm_contracts.registry import events_topic
 from crm_shared.kafka import Kafka, Topic
+from crm_shared.postgres import EventSourcedApplication
 from crm_shared.process import create_schema
 from crm_shared.publishing import Relay
 from crm_shared.settings import Settings
 from interactions_service import publishing
-from interactions_service.application import Interactions
 from relata_local import EmbeddedServers
 
 NAME = "relay"
@@ -31,7 +31,7 @@ async def run(bench: Bench) -> list[Row]:
     with bench.servers() as servers:
         settings = bench.settings(servers)
         create_schema(settings, "interactions")
-        application = Interactions(settings.eventsourcing_env("interactions"))
+        application = EventSourcedApplication(settings.eventsourcing_env("interactions"))
         bench.report(f"storing {EVENTS:,} events")
         stored = events(customer_ids(EVENTS), "relay")
         last = store(application, stored)
@@ -56,7 +56,9 @@ async def run(bench: Bench) -> list[Row]:
     ]
 
 
-async def relayed(servers: EmbeddedServers, settings: Settings, application: Interactions, last: int) -> float:
+async def relayed(
+    servers: EmbeddedServers, settings: Settings, application: EventSourcedApplication, last: int
+) -> float:
     """Events per second, from the moment that the relay leads until its last position is saved."""
     servers.broker.restart()
     relay = Relay(

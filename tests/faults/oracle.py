@@ -30,7 +30,9 @@ from tests.faults.stored import (
 
 from crm_contracts.envelope import EnvelopeError, PublicEvent, Record, decode
 from crm_contracts.registry import events_topic, state_topic
+from crm_shared.application import IdempotencyKey
 from crm_shared.application.idempotency import IdempotencyRecord
+from crm_shared.domain.context import ANONYMOUS
 from crm_shared.kafka import Kafka
 from crm_shared.projections.generations import COLLECTION as GENERATIONS
 from crm_shared.projections.generations import in_generation
@@ -241,18 +243,20 @@ class Oracle:
         }
         found: list[str] = []
         for one in answers:
-            record = records.get(IdempotencyRecord.create_id(one.command.service, one.command.key))
+            once = IdempotencyKey(one.command.service, ANONYMOUS, one.command.key, fingerprint="")
+            record = records.get(IdempotencyRecord.create_id(once))
             if not one.accepted:
                 if record is not None:
-                    found.append(f"{one} was refused, and is stored: {record.body}")
+                    found.append(f"{one} was refused, and is stored: {record.result}")
                 continue
             if record is None:
                 found.append(f"{one} was acknowledged, and is not stored")
                 continue
             stored_at = [positions[one.command.service].get((UUID(i), v), 0) for i, v in record.answered_with]
-            stored = {**record.body, "position": max(stored_at)}
-            if (one.status, one.body) != (record.status, stored):
-                found.append(f"{one} was answered, and the store holds {record.status} {stored}")
+            stored = {**record.result, "position": max(stored_at)}
+            status = 201 if record.result.get("created") else 200
+            if (one.status, one.body) != (status, stored):
+                found.append(f"{one} was answered, and the store holds {status} {stored}")
         return found
 
     async def topic_differences(self) -> list[str]:
@@ -389,4 +393,4 @@ def _last_positions(settings_for: SettingsFor, services: Sequence[str]) -> dict[
 
 
 def _with_log(services: Sequence[str]) -> list[str]:
-    return [one for one in services if DEFINITIONS[one].application]
+    return [one for one in services if DEFINITIONS[one].owns_events]

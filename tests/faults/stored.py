@@ -3,14 +3,12 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import psycopg
 from psycopg.rows import args_row
 from psycopg.sql import SQL, Identifier
-from pymongo import AsyncMongoClient
 
 from contacts_service.main import DEFINITION as CONTACTS
 from crm_contracts.envelope import PublicEvent, Record, decode, encode
@@ -18,8 +16,7 @@ from crm_contracts.registry import events_topic
 from crm_shared.domain import Aggregate
 from crm_shared.mongo import Lookup
 from crm_shared.postgres import EventSourcedApplication, LoggedEvent
-from crm_shared.process import Definition, Runtime
-from crm_shared.projections import DocumentProjection
+from crm_shared.process import Definition
 from crm_shared.projections.projection import Fold
 from crm_shared.settings import Settings
 from customer360_service.main import DEFINITION as CUSTOMER360
@@ -67,23 +64,20 @@ def views_of(definition: Definition) -> list[View]:
         name, handles, collection = SEGMENTATION_VIEW, segmentation.HANDLES, segmentation.CUSTOMERS
         lookup = Lookup(segmentation.LOOKUP, segmentation.found_by)
         return [View("segmentation", name, topics, handles, collection, fold_facts, _key, lookup=lookup)]
-    client: AsyncMongoClient[Document] = AsyncMongoClient(connect=False)
-    runtime = cast(Runtime, SimpleNamespace(database=client[definition.service]))
     return [
         View(
             definition.service,
             one.name,
             one.topics,
             one.handles,
-            one.collections[0],
+            one.collection,
             one.fold,
             one.document_id,
             one.row_of,
-            one.rows.name if one.rows is not None else None,
-            one.documents.lookup,
+            one.rows.collection if one.rows is not None else None,
+            one.lookup,
         )
-        for one in definition.projections(runtime)
-        if isinstance(one, DocumentProjection)
+        for one in definition.projections
     ]
 
 
@@ -138,9 +132,8 @@ def last_position(definition: Definition, settings: Settings) -> int:
 @contextmanager
 def _opened(definition: Definition, settings: Settings) -> Iterator[tuple[EventSourcedApplication, Identifier]]:
     """A service's application and the table of its events."""
-    assert definition.application is not None
     # Without CREATE_TABLE nothing is written: the services own their tables.
-    application = definition.application({**settings.eventsourcing_env(definition.service), "CREATE_TABLE": "no"})
+    application = EventSourcedApplication({**settings.eventsourcing_env(definition.service), "CREATE_TABLE": "no"})
     try:
         schema = settings.schema_name(definition.service)
         yield application, Identifier(schema, application.ordered_recorder.events_table_name)

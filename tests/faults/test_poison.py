@@ -17,8 +17,7 @@ from crm_contracts.envelope import PublicEvent, Record
 from crm_shared.kafka import Kafka, Topic
 from crm_shared.kafka.clients import Producer
 from crm_shared.mongo import Document
-from crm_shared.process import Definition, Runtime
-from crm_shared.projections import DocumentProjection
+from crm_shared.process import Definition
 from crm_shared.projections.consumer import Consumer
 from crm_shared.projections.projection import Fold
 from crm_shared.settings import Settings
@@ -55,14 +54,7 @@ class Poison:
 
     def into(self, definition: Definition) -> Definition:
         """The same service, with folds that this poison affects."""
-
-        def projections(runtime: Runtime) -> Sequence[Any]:
-            appliers = definition.projections(runtime)
-            for one in appliers:
-                if isinstance(one, DocumentProjection):
-                    one.fold = self.guard(one.fold)
-            return appliers
-
+        projections = [dataclasses.replace(one, fold=self.guard(one.fold)) for one in definition.projections]
         return dataclasses.replace(definition, projections=projections)
 
 

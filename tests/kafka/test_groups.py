@@ -20,7 +20,7 @@ from crm_contracts.events.interactions import InteractionLogged
 from crm_contracts.registry import events_topic
 from crm_shared.kafka import Kafka, Topic
 from crm_shared.mongo import Document
-from crm_shared.projections import DocumentProjection, Failure
+from crm_shared.projections import DocumentProjection, Failure, Projection
 from crm_shared.projections.consumer import Consumer
 from crm_shared.settings import Settings
 from relata_local.servers import EmbeddedServers
@@ -49,11 +49,7 @@ class Noting(DocumentProjection):
     def __init__(self, database: Any, name: str) -> None:
         super().__init__(
             database,
-            name=name,
-            topics=[events_topic(service) for service in SERVICES],
-            handles=frozenset({"crm.contacts.CustomerTagged.v1", "crm.interactions.InteractionLogged.v1"}),
-            collection="noted",
-            fold=note,
+            Projection(name=name, events=[CustomerTagged, InteractionLogged], collection="noted", fold=note),
         )
         self.partitions: frozenset[int] = frozenset()
         self.keys: set[str] = set()
