@@ -19,7 +19,7 @@ WITHOUT_VIEWS = ("api", "relay")
 
 
 async def read_topic(settings: Settings, topic: str) -> list[ConsumerRecord]:
-    """Everything that the topic holds now."""
+    """Everything that the topic holds now, but its watermarks."""
     kafka = Kafka(settings)
     consumer: AIOKafkaConsumer = kafka.consumer(group=None)
     await consumer.start()
@@ -31,7 +31,7 @@ async def read_topic(settings: Settings, topic: str) -> list[ConsumerRecord]:
         found: list[ConsumerRecord] = []
         while any([await consumer.position(one) < ends[one] for one in partitions]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
-                found.extend(records)
+                found.extend(record for record in records if record.key is not None)
         return found
     finally:
         await consumer.stop()
