@@ -30,6 +30,7 @@ from tests.faults.stored import (
 
 from crm_contracts.envelope import EnvelopeError, PublicEvent, Record, decode
 from crm_contracts.registry import events_topic, state_topic
+from crm_contracts.watermark import read_watermark
 from crm_shared.application import IdempotencyKey
 from crm_shared.application.idempotency import IdempotencyRecord
 from crm_shared.domain.context import ANONYMOUS
@@ -260,7 +261,7 @@ class Oracle:
         return found
 
     async def topic_differences(self) -> list[str]:
-        """Topics must hold every public event at least once, bytes and all, and each key's in order."""
+        """Topics must hold every public event at least once, bytes and all: each key's in order, before its watermark."""
         found: list[str] = []
         for service, log in self.logs.items():
             kafka = Kafka(self.settings_for(service))
@@ -268,7 +269,11 @@ class Oracle:
             expected = {event.id: record for event, record in log.public}
             seen: dict[str, None] = {}
             last: dict[bytes, int] = defaultdict(int)
+            covered: dict[int, int] = defaultdict(int)
             for partition, record in sent:
+                if (watermark := read_watermark(record.headers, record.value)) is not None:
+                    covered[partition] = max(covered[partition], watermark.sequence)
+                    continue
                 try:
                     event = decode(record.key, record.value, record.headers)
                 except EnvelopeError as error:
@@ -284,6 +289,8 @@ class Oracle:
                 if event.id in seen:
                     continue
                 seen[event.id] = None
+                if event.sequence <= covered[partition]:
+                    found.append(f"{service}: {event.name} {event.sequence} comes after watermark {covered[partition]}")
                 if event.sequence < last[record.key]:
                     found.append(f"{service}: {event.name} {event.sequence} comes after {last[record.key]} of its key")
                 last[record.key] = event.sequence

@@ -29,6 +29,9 @@ public class Subscriber {
             consumer.subscribe(List.of(arguments[1]));
             while (left > 0) {
                 for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofSeconds(1))) {
+                    if (record.key() == null) {
+                        continue; // a watermark, which concerns no customer
+                    }
                     int partitions = consumer.partitionsFor(record.topic()).size();
                     StringJoiner line = new StringJoiner("\t");
                     line.add(Integer.toString(record.partition()));

@@ -42,7 +42,7 @@ def published(eventually: Callable[..., Awaitable[Any]]) -> Published:
 
 @pytest.fixture
 def read_topic() -> ReadTopic:
-    """`await read_topic(kafka, topic)`: everything that it holds now."""
+    """`await read_topic(kafka, topic)`: everything that it holds now, but watermarks."""
 
     async def read(kafka: Kafka, topic: str) -> list[ConsumerRecord]:
         consumer: AIOKafkaConsumer = kafka.consumer(group=None)
@@ -55,7 +55,7 @@ def read_topic() -> ReadTopic:
             found: list[ConsumerRecord] = []
             while any([await consumer.position(one) < ends[one] for one in partitions]):
                 for records in (await consumer.getmany(timeout_ms=200)).values():
-                    found.extend(records)
+                    found.extend(record for record in records if record.key is not None)
             return found
         finally:
             await consumer.stop()

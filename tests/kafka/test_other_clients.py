@@ -49,7 +49,7 @@ def read_by_confluent(servers: str, count: int) -> list[confluent_kafka.Message]
     try:
         found: list[confluent_kafka.Message] = []
         while len(found) < count and (more := consumer.consume(count - len(found), timeout=SECONDS)):
-            found.extend(more)
+            found.extend(one for one in more if one.error() or one.key() is not None)
         consumer.commit(asynchronous=False)
         return found
     finally:
