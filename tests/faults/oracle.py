@@ -261,7 +261,7 @@ class Oracle:
         return found
 
     async def topic_differences(self) -> list[str]:
-        """Topics must hold every public event at least once, bytes and all: each key's in order, before its watermark."""
+        """Topics hold every public event at least once, bytes and all: each key's in order, before a watermark."""
         found: list[str] = []
         for service, log in self.logs.items():
             kafka = Kafka(self.settings_for(service))
