@@ -224,7 +224,8 @@ async def test_a_key_makes_the_retry_of_an_interaction_without_external_id_safe(
         (money("1" * 19), "/total/amount", "decimal_text"),
         (money("0.0000001"), "/total/amount", "decimal_text"),
         (money("-1"), "/total/amount", "negative_amount"),
-        ({"total": {"amount": "1", "currency": "usd"}}, "/total/currency", "string_pattern_mismatch"),
+        ({"total": {"amount": "1", "currency": "usd"}}, "/total/currency", "unknown_currency"),
+        ({"total": {"amount": "1", "currency": "XXX"}}, "/total/currency", "unknown_currency"),
         (line(quantity=0), "/lines/0/quantity", "greater_than_equal"),
         (line(quantity=1_000_000_001), "/lines/0/quantity", "less_than_equal"),
         (line(quantity=True), "/lines/0/quantity", "int_type"),
@@ -242,6 +243,9 @@ async def test_a_key_makes_the_retry_of_an_interaction_without_external_id_safe(
         ({"occurred_at": "9999-12-31T23:59:59-14:00"}, "/occurred_at", "in_the_future"),
         ({"occurred_at": "0001-01-01T00:00:00+14:00"}, "/occurred_at", "too_long_ago"),
         ({"customer_id": "lan"}, "/customer_id", "uuid_parsing"),
+        ({"customer_id": None}, "/customer_id", "customer_id_missing"),
+        ({"customer_id": "00000000-0000-0000-0000-000000000000"}, "/customer_id", "nil_customer_id"),
+        ({"order_id": " "}, "/order_id", "blank"),
         ({"order_id": ""}, "/order_id", "string_too_short"),
         ({"orderid": "1"}, "/orderid", "extra_forbidden"),
     ],
@@ -256,8 +260,22 @@ async def test_a_purchase_that_makes_no_sense_is_refused_naming_the_field(
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"), [("gbp", "GBP"), ("VNĐ", "VND"), ("vnd", "VND"), ("đ", "VND"), ("€", "EUR"), ("$", "three")]
+)
+async def test_a_currency_written_in_another_way_is_refused_with_the_code_that_is_meant(
+    api: httpx.AsyncClient, written: str, meant: str
+) -> None:
+    response = await api.post("/v1/purchases", json=purchase(total={"amount": "1", "currency": written}))
+
+    [error] = response.json()["errors"]
+    assert (response.status_code, error["code"]) == (422, "unknown_currency")
+    assert f"{written!r} is not a currency code of ISO 4217: write {meant}" in error["message"]
+
+
+@pytest.mark.parametrize(
     ("change", "field", "code"),
     [
+        ({"customer_id": None}, "/customer_id", "customer_id_missing"),
         ({"direction": "sideways"}, "/direction", "literal_error"),
         ({"channel": "Phone call"}, "/channel", "string_pattern_mismatch"),
         ({"body": "x" * 30_001}, "/body", "string_too_long"),

@@ -2,11 +2,20 @@
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
-from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from crm_shared.http.fields import Attributes, ExternalId, MoneyIn, Name, Occurred, RequestModel, SystemName, Word
+from crm_shared.http.fields import (
+    Attributes,
+    CustomerId,
+    ExternalId,
+    MoneyIn,
+    Name,
+    Occurred,
+    RequestModel,
+    SystemName,
+    Word,
+)
 from interactions_service.domain import InteractionFacts, Line, Money, PurchaseFacts
 
 
@@ -23,7 +32,7 @@ class PurchaseLineIn(RequestModel):
 class PurchaseIn(RequestModel):
     """A purchase. If every line has a price they add up to the total; if only some have, those do not exceed it."""
 
-    customer_id: UUID = Field(description="May be one that contacts has not announced (yet)")
+    customer_id: CustomerId = Field(description="May be one that contacts has not announced (yet)")
     system: SystemName = Field(examples=["webshop"], description="The system that the order is from")
     order_id: ExternalId = Field(description="The order in that system")
     occurred_at: Occurred
@@ -56,7 +65,7 @@ class PurchaseIn(RequestModel):
 class InteractionIn(RequestModel):
     """A message, call, visit or other contact with a customer."""
 
-    customer_id: UUID = Field(description="May be one that contacts has not announced (yet)")
+    customer_id: CustomerId = Field(description="May be one that contacts has not announced (yet)")
     channel: Word = Field(
         examples=["email"],
         description="Open enumeration; known: email, phone, sms, chat, web, app, social, mail, in_person",
