@@ -183,7 +183,7 @@ def test_an_identifier_has_one_form(kind: str, value: str, region: str | None, e
     [
         ("email", "not an address", "/identifiers/0/value", "invalid_email"),
         ("phone", "0912345678", "/identifiers/0/region", "region_missing"),
-        ("phone", "+8412", "/identifiers/0/value", "invalid_phone"),
+        ("phone", "+8412", "/identifiers/0/value", "phone_too_short"),
         ("external", "77", "/identifiers/0/system", "system_missing"),
         ("Email!", "x", "/identifiers/0/type", "invalid_type"),
     ],

@@ -2,10 +2,18 @@
 
 import re
 from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from contacts_service.application import Sighting
@@ -13,15 +21,19 @@ from contacts_service.domain import Identifier, normalise
 from crm_shared.domain import FieldError, InvalidInput
 from crm_shared.http.fields import (
     AttributeValue,
+    Country,
+    Day,
     DecimalText,
     ExternalId,
     Name,
     Occurred,
     RequestModel,
     SystemName,
+    Visible,
     Word,
     printable,
 )
+from crm_shared.text import quoted
 
 _LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(-[a-zA-Z0-9]{2,8}){0,3}")
 
@@ -44,10 +56,36 @@ def _timezone(name: str) -> str:
     return name
 
 
-Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+def _income(amount: Decimal) -> Decimal:
+    if amount < 0:
+        raise PydanticCustomError("negative", "an income is 0 or more")
+    return amount
+
+
+def _tag(text: str) -> str:
+    if "/" in text or text in (".", ".."):
+        way_out = f"write {quoted(text.replace('/', '-'))}" if text.strip("/.") else "write a word"
+        message = (
+            f"{quoted(text)} cannot be a tag, because a tag is part of an address (/v1/customers/{{id}}/tags/{{tag}}): "
+            f"it may hold every printed character but /, and be neither . nor ..; {way_out}"
+        )
+        raise PydanticCustomError("tag_characters", "{message}", {"message": message})
+    return text
+
+
 Language = Annotated[str, StringConstraints(max_length=35), AfterValidator(_language)]
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(printable)]
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^/]+$"), AfterValidator(printable)]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(printable), Visible]
+PostalCode = Annotated[str, StringConstraints(min_length=1, max_length=20), AfterValidator(printable), Visible]
+Tag = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=64),
+    AfterValidator(printable),
+    Visible,
+    AfterValidator(_tag),
+    Field(json_schema_extra={"pattern": r"^[^/]+$"}),
+]
+# Which regions there are is the domain's to know: not every country has phone numbers of its own.
+Region = Annotated[str, StringConstraints(max_length=100), Field(json_schema_extra={"pattern": "^[A-Z]{2}$"})]
 Channel = Literal["email", "phone", "sms", "chat", "web", "app", "social", "mail", "in_person"]
 ClockTime = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
@@ -58,7 +96,7 @@ class IdentifierIn(RequestModel):
     type: Word = Field(examples=["email"], description="email, phone, external, or another kind of id in a system")
     value: ExternalId = Field(examples=["lan.nguyen@example.com"])
     system: SystemName | None = Field(None, description="The system that the id belongs to; not for email and phone")
-    region: Country | None = Field(None, description="Where a phone number without country code is, for example VN")
+    region: Region | None = Field(None, description="Where a phone number without country code is, for example VN")
 
 
 class AddressIn(RequestModel):
@@ -67,7 +105,7 @@ class AddressIn(RequestModel):
     line: Name | None = None
     city: ShortText | None = None
     region: ShortText | None = None
-    postal_code: Annotated[str, StringConstraints(min_length=1, max_length=20), AfterValidator(printable)] | None = None
+    postal_code: PostalCode | None = None
     country: Country | None = None
 
 
@@ -76,16 +114,26 @@ class ProfileIn(RequestModel):
 
     kind: Literal["person", "organisation"] | None = None
     name: Name | None = Field(None, examples=["Nguyễn Thị Lan"])
-    birth_date: Annotated[date, AfterValidator(_birth_date)] | None = None
+    birth_date: Annotated[Day, AfterValidator(_birth_date)] | None = Field(None, description="Of persons only")
     gender: Word | None = None
     language: Language | None = None
-    income: DecimalText | None = Field(None, description="Yearly, as decimal text")
+    income: Annotated[DecimalText, AfterValidator(_income)] | None = Field(
+        None, description="Yearly, as decimal text, 0 or more"
+    )
     address: AddressIn | None = None
     industry: ShortText | None = None
     size: Annotated[int, Field(ge=0, le=100_000_000, strict=True)] | None = Field(
         None, description="Number of employees"
     )
     lifecycle_stage: Word | None = Field(None, examples=["prospect"])
+
+    @field_validator("birth_date")
+    @classmethod
+    def _born(cls, day: date | None, info: ValidationInfo) -> date | None:
+        # Also a rule of the domain, which knows the customer; here it is told together with all other errors.
+        if day is not None and info.data.get("kind") == "organisation":
+            raise PydanticCustomError("birth_date_of_organisation", "an organisation has no birth date: leave it out")
+        return day
 
 
 _ADDRESS_FIELDS = tuple(AddressIn.model_fields)

@@ -7,9 +7,12 @@ import orjson
 
 from contacts_service.domain.identifiers import Identifier
 from crm_shared.domain import Aggregate, InvalidInput
+from crm_shared.text import folded
 
 # A customer's whole state travels as one record of at most 64 KiB on the state topic.
 LARGEST_CUSTOMER = 40 * 1024
+KIND = "/profile/kind"
+BIRTH_DATE = "/profile/birth_date"
 
 Details = Mapping[str, Any]
 """What is known of a customer, by JSON pointer: `/profile/name`, `/profile/address/city`, `/attributes/tier`."""
@@ -101,12 +104,14 @@ class Customer(Aggregate):
         """A new customer; at least one identifier."""
         if not identifiers:
             raise InvalidInput.at("/identifiers", "identifier_missing", "give at least one identifier")
+        known = {pointer: value for pointer, value in details.items() if value is not None}
+        _require_born_persons(known, changed=known)
         customer = cls._create(
             cls.Created,
             source=source,
             identifiers=[one.as_dict() for one in identifiers],
-            details={pointer: value for pointer, value in details.items() if value is not None},
-            tags=list(dict.fromkeys(tags)),
+            details=known,
+            tags=_missing(tags, among=()),
         )
         customer._require_size()
         return customer
@@ -123,24 +128,25 @@ class Customer(Aggregate):
         """Set details, or clear them where the value is None; the pointers of what really changed, sorted."""
         real = {pointer: value for pointer, value in changes.items() if self._differs(pointer, value)}
         if real:
+            _require_born_persons({**self.details, **real}, changed=real)
             self.trigger_event(self.DetailsChanged, changes=real)
             self._require_size()
         return sorted(real)
 
     def add_tags(self, tags: Sequence[str]) -> list[str]:
-        """Put on the tags that are missing; those that were."""
-        added = [tag for tag in dict.fromkeys(tags) if tag not in self.tags]
+        """Put on the tags that are missing; those that were. A tag is there in any spelling, and keeps its first."""
+        added = _missing(tags, among=self.tags)
         for tag in added:
             self.trigger_event(self.Tagged, tag=tag)
         self._require_size()
         return added
 
     def remove_tag(self, tag: str) -> bool:
-        """Take a tag off; whether it was on."""
-        if tag not in self.tags:
-            return False
-        self.trigger_event(self.Untagged, tag=tag)
-        return True
+        """Take a tag off, in whatever spelling it is on; whether it was."""
+        removed = [one for one in self.tags if folded(one) == folded(tag)]
+        for one in removed:
+            self.trigger_event(self.Untagged, tag=one)
+        return bool(removed)
 
     def prefer(self, preferences: Mapping[str, Any]) -> list[str]:
         """Replace the communication preferences; the pointers of what changed, sorted."""
@@ -165,6 +171,29 @@ class Customer(Aggregate):
             raise InvalidInput(
                 f"all that is known of a customer may take {LARGEST_CUSTOMER} bytes", code="customer_too_large"
             )
+
+
+def _missing(tags: Sequence[str], *, among: Sequence[str]) -> list[str]:
+    """The tags that are not among these, each in its first spelling."""
+    known = {folded(tag) for tag in among}
+    first: dict[str, str] = {}
+    for tag in tags:
+        first.setdefault(folded(tag), tag)
+    return [tag for key, tag in first.items() if key not in known]
+
+
+def _require_born_persons(details: Details, *, changed: Details) -> None:
+    """Raise when a change leaves an organisation with a birth date; the error is at what has to be changed instead."""
+    if details.get(KIND) != "organisation" or details.get(BIRTH_DATE) is None:
+        return
+    if BIRTH_DATE in changed:
+        message = "the customer is an organisation, which has no birth date: leave it out, or change the kind to person"
+        raise InvalidInput.at(BIRTH_DATE, "birth_date_of_organisation", message)
+    if KIND in changed:
+        message = (
+            "an organisation has no birth date, and this customer has one: clear it (null) in a patch with the kind"
+        )
+        raise InvalidInput.at(KIND, "birth_date_of_organisation", message)
 
 
 def details_as_objects(details: Details) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -7,11 +7,21 @@ from uuid import UUID
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
-from phonenumbers import NumberParseException, PhoneNumberFormat
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType, ValidationResult
 
 from crm_shared.domain import Aggregate, InvalidInput, derived_id
+from crm_shared.iso import country_meant
+from crm_shared.text import quoted
 
 _TYPE = re.compile(r"[a-z][a-z0-9_]{0,31}")
+# Numbers that lead to a service, whoever dials them.
+_SERVICES = {
+    PhoneNumberType.TOLL_FREE: "a toll-free number",
+    PhoneNumberType.PREMIUM_RATE: "a hotline",
+    PhoneNumberType.SHARED_COST: "a hotline",
+    PhoneNumberType.UAN: "a hotline",
+    PhoneNumberType.VOICEMAIL: "a voicemail access number",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +53,13 @@ def normalise(kind: str, value: str, *, system: str | None, region: str | None, 
 
     Emails are checked after RFC 5321 and 5322 and lower-cased as a whole: in practice no mail system tells
     `Ann@` from `ann@`. Phones become E.164, read with the `region` hint (ISO 3166-1 alpha-2) when they have no
-    country code. Other types belong to a system and are taken as they are, without surrounding blanks.
+    country code; those that name no single customer are refused: numbers with an extension, hotlines, short numbers.
+    Other types belong to a system and are taken as they are, without surrounding blanks.
 
     Raises `InvalidInput` at `pointer`.
     """
+    if region is not None:
+        _require_region(region, f"{pointer}/region")
     if not _TYPE.fullmatch(kind):
         raise InvalidInput.at(f"{pointer}/type", "invalid_type", "a type is lower-case letters, digits and _")
     match kind:
@@ -71,17 +84,52 @@ def _email(value: str, pointer: str) -> str:
         raise InvalidInput.at(pointer, "invalid_email", str(error)) from None
 
 
+def _require_region(region: str, pointer: str) -> None:
+    if region not in phonenumbers.SUPPORTED_REGIONS:
+        meant = country_meant(region)
+        way_out = meant if meant in phonenumbers.SUPPORTED_REGIONS else "two capital letters, for example VN"
+        message = f"{quoted(region)} is no region that phone numbers belong to: write {way_out}"
+        raise InvalidInput.at(pointer, "unknown_region", message)
+
+
 def _phone(value: str, region: str | None, pointer: str) -> str:
     try:
         number = phonenumbers.parse(value, region)
     except NumberParseException as error:
-        if error.error_type == NumberParseException.INVALID_COUNTRY_CODE and region is None:
-            message = "the number has no country code: write it as +84..., or name its region"
+        unknown_country = error.error_type == NumberParseException.INVALID_COUNTRY_CODE
+        if unknown_country and region is None and "+" not in value:
+            message = f"{quoted(value)} has no country code: write it as +84..., or name its region"
             raise InvalidInput.at(f"{pointer}/region", "region_missing", message) from None
-        raise InvalidInput.at(f"{pointer}/value", "invalid_phone", str(error)) from None
-    if not phonenumbers.is_valid_number(number):
-        raise InvalidInput.at(f"{pointer}/value", "invalid_phone", "no phone can have this number")
+        why = "begins with no country's code" if unknown_country else "cannot be read as a phone number"
+        message = f"{quoted(value)} {why}: write it as +84..."
+        raise InvalidInput.at(f"{pointer}/value", "invalid_phone", message) from None
+    _require_one_owner(number, value, f"{pointer}/value")
     return str(phonenumbers.format_number(number, PhoneNumberFormat.E164))
+
+
+def _require_one_owner(number: PhoneNumber, value: str, pointer: str) -> None:
+    """An identifier names one customer: raise for a number that many share, and for one that nobody can have."""
+    if number.extension:
+        # Without it the number would name everybody behind the same switchboard, so it is not left out in silence.
+        message = (
+            f"{quoted(value)} has the extension {number.extension}, which is behind a line that several people share: "
+            "give a direct number, or the number without its extension if the whole line is this customer's"
+        )
+        raise InvalidInput.at(pointer, "phone_with_extension", message)
+    service = _SERVICES.get(phonenumbers.number_type(number))
+    if service is None and phonenumbers.is_valid_number(number):
+        return
+    if service is None and phonenumbers.is_valid_short_number(number):
+        service = "a short number"
+    if service is not None:
+        message = (
+            f"{quoted(value)} is {service}, which reaches a service and names no customer: give a number of theirs"
+        )
+        raise InvalidInput.at(pointer, "phone_not_personal", message)
+    if phonenumbers.is_possible_number_with_reason(number) == ValidationResult.TOO_SHORT:
+        message = f"{quoted(value)} has too few digits for a number that names a customer: is one missing?"
+        raise InvalidInput.at(pointer, "phone_too_short", message)
+    raise InvalidInput.at(pointer, "invalid_phone", f"no phone can have the number {quoted(value)}: check its digits")
 
 
 class IdentifierClaim(Aggregate):
