@@ -135,7 +135,7 @@ def test_a_comparison_holds_for_the_value_that_meets_it(field: str, op: str, val
         ("purchases.last_at", "before", "1997-06-01T00:00:00Z"),
         ("purchases.last_at", "after", "1997-06-01T00:00:00Z"),
         ("profile.name", "starts_with", "lan"),
-        ("profile.name", "contains", "thi"),
+        ("profile.name", "contains", "thí"),
         ("profile.name", "exists", False),
         ("tags", "contains", "vi"),
         ("tags", "not_in", ["vip"]),
@@ -150,6 +150,41 @@ def test_a_comparison_holds_for_the_value_that_meets_it(field: str, op: str, val
 )
 def test_a_comparison_does_not_hold_otherwise(field: str, op: str, value: Any) -> None:
     assert not holds(field, op, value)
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "name", "expected"),
+    [
+        ("contains", "thi", "Nguyễn Thị Lan", True),
+        ("contains", "NGUYEN", "Nguyễn Thị Lan", True),
+        ("contains", "thị", "Nguyễn Thị Lan", True),
+        ("contains", "thị", "Nguyen Thi Lan", False),
+        ("contains", "nguyên", "Nguyễn Thị Lan", False),
+        # One letter with its mark asks for every mark of the text.
+        ("contains", "nguyễn thi", "Nguyễn Thị Lan", False),
+        ("contains", "duc", "Đặng Đức", True),
+        ("contains", "đuc", "Dang Duc", False),
+        ("contains", "lodz", "Łódź", True),
+        ("contains", "민", "김민수", True),
+        # A syllable is not a letter with marks: 기 is not in 김.
+        ("contains", "기", "김민수", False),
+        ("starts_with", "nguyen", "Nguye\u0302\u0303n", True),
+        ("starts_with", "nguyễn", "Nguyen", False),
+        ("starts_with", "guyen", "Nguyễn", False),
+        ("starts_with", "dang", "ĐẶNG", True),
+    ],
+)
+def test_a_part_of_a_text_without_diacritics_is_found_whatever_diacritics_the_text_has(
+    op: str, value: str, name: str, expected: bool
+) -> None:
+    assert holds("profile.name", op, value, {"contacts": {"profile": {"name": name}}}) is expected
+
+
+@pytest.mark.parametrize("op", ["eq", "in"])
+def test_whole_texts_are_compared_with_their_diacritics(op: str) -> None:
+    value = "nguyen" if op == "eq" else ["nguyen"]
+
+    assert not holds("profile.name", op, value, {"contacts": {"profile": {"name": "Nguyễn"}}})
 
 
 @pytest.mark.parametrize(
@@ -430,6 +465,18 @@ def test_the_number_of_leaves_is_bounded() -> None:
     parse({"all": [one] * 100})
 
     assert errors({"all": [one] * 101}) == [("/condition", "too_many_leaves")]
+
+
+def test_too_many_leaves_are_counted_wherever_they_are_and_whatever_is_wrong_with_them() -> None:
+    wrong = leaf("no.such.field", "eq", 1)
+    source = {"any": [{"all": [wrong] * 600}, {"not": {"any": [wrong] * 399}}, 7]}
+
+    with pytest.raises(ConditionError) as raised:
+        parse(source)
+
+    [error] = raised.value.errors
+    assert (error.field, error.code) == ("/condition", "too_many_leaves")
+    assert "1000 comparisons; at most 100" in error.message
 
 
 def test_a_flood_of_errors_stays_bounded() -> None:

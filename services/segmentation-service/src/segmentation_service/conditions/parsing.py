@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from crm_shared.domain import FieldError, InvalidInput
+from crm_shared.text import quoted
 from segmentation_service.conditions.fields import ALL_OPERATORS, OPERATORS, Field, catalogue, resolve
 from segmentation_service.conditions.tree import AllOf, AnyOf, Condition, Leaf, Not, leaf, to_json
 from segmentation_service.conditions.values import (
@@ -51,7 +52,12 @@ class ConditionError(InvalidInput):
 
 def parse(source: object, *, at: str = "/condition") -> Condition:
     """Compile a condition given as decoded JSON; `at` is its own JSON pointer. Raises ConditionError."""
-    parser = _Parser(at)
+    count = _count_ends(source)
+    if count > MAX_LEAVES:
+        way_out = f"one comparison with `in` takes up to {MAX_LISTED} values"
+        message = f"The condition has {count} comparisons; at most {MAX_LEAVES} are allowed: {way_out}"
+        raise ConditionError([FieldError(at, "too_many_leaves", message)])
+    parser = _Parser()
     condition = parser.node(source, at, 1)
     if condition is None or parser.errors:
         raise ConditionError(parser.errors)
@@ -62,13 +68,29 @@ def parse(source: object, *, at: str = "/condition") -> Condition:
     return condition
 
 
+def _count_ends(source: object) -> int:
+    """Comparisons in a condition, well formed or not: everything that is no group of conditions counts as one.
+
+    Without recursion, because nobody has looked yet how deep it is.
+    """
+    count = 0
+    left = [source]
+    while left:
+        node = left.pop()
+        inner = next((node[name] for name in _GROUPS if name in node), None) if isinstance(node, dict) else None
+        parts = [inner] if isinstance(inner, dict) else inner
+        if isinstance(parts, list) and parts:
+            left.extend(parts)
+        else:
+            count += 1
+    return count
+
+
 class _Parser:
     """Walks the whole tree, so that all errors are told at once."""
 
-    def __init__(self, root: str) -> None:
-        self.root = root
+    def __init__(self) -> None:
         self.errors: list[FieldError] = []
-        self._ends = 0
 
     def wrong(self, pointer: str, code: str, message: str) -> None:
         if len(self.errors) < _MAX_ERRORS:
@@ -76,13 +98,13 @@ class _Parser:
 
     def node(self, source: object, pointer: str, depth: int) -> Condition | None:
         if depth > MAX_DEPTH:
-            self._end(pointer, "too_deep", f"Conditions nest at most {MAX_DEPTH} levels")
+            self.wrong(pointer, "too_deep", f"Conditions nest at most {MAX_DEPTH} levels")
         elif not isinstance(source, dict):
-            self._end(pointer, "wrong_type", "Expected an object: all, any, not, or field with op and value")
+            self.wrong(pointer, "wrong_type", "Expected an object: all, any, not, or field with op and value")
         elif not any(name in source for name in _GROUPS):
             return self._leaf(source, pointer)
         elif sum(name in source for name in _GROUPS) > 1 or any(name in source for name in _LEAF):
-            self._end(pointer, "ambiguous", "Expected one of all, any, not, or field with op and value")
+            self.wrong(pointer, "ambiguous", "Expected one of all, any, not, or field with op and value")
         else:
             return self._group(source, pointer, depth)
         return None
@@ -95,41 +117,24 @@ class _Parser:
             part = self.node(inner, pointer, depth + 1)
             return None if part is None else Not(part)
         if not isinstance(inner, list):
-            self._end(pointer, "wrong_type", "Expected a list of conditions")
+            self.wrong(pointer, "wrong_type", "Expected a list of conditions")
             return None
         if not inner:
-            self._end(pointer, "empty", f"Expected at least one condition in {name}")
+            self.wrong(pointer, "empty", f"Expected at least one condition in {name}")
             return None
-        parts = []
-        for i, one in enumerate(inner):
-            if self._ends > MAX_LEAVES:
-                return None
-            parts.append(self.node(one, f"{pointer}/{i}", depth + 1))
+        parts = [self.node(one, f"{pointer}/{i}", depth + 1) for i, one in enumerate(inner)]
         whole = tuple(part for part in parts if part is not None)
         if len(whole) < len(parts):
             return None
         return AllOf(whole) if name == "all" else AnyOf(whole)
 
-    def _end(self, pointer: str, code: str, message: str) -> None:
-        """Something that ends the tree here without being a leaf; it counts as one, to bound the work."""
-        if self._counted():
-            self.wrong(pointer, code, message)
-
-    def _counted(self) -> bool:
-        self._ends += 1
-        if self._ends == MAX_LEAVES + 1:
-            self.wrong(self.root, "too_many_leaves", f"A condition has at most {MAX_LEAVES} comparisons")
-        return self._ends <= MAX_LEAVES
-
     def _only(self, source: dict[str, Any], known: Iterable[str], pointer: str) -> None:
         unknown = sorted(set(source) - set(known))
         if unknown:
-            names = ", ".join(map(_quoted, unknown[:5]))
+            names = ", ".join(map(quoted, unknown[:5]))
             self.wrong(pointer, "unknown_member", f"Unexpected beside {', '.join(known)}: {names}")
 
     def _leaf(self, source: dict[str, Any], pointer: str) -> Leaf | None:
-        if not self._counted():
-            return None
         before = len(self.errors)
         self._only(source, _LEAF, pointer)
         for name in _LEAF:
@@ -152,7 +157,7 @@ class _Parser:
         if field is None:
             near = difflib.get_close_matches(name[:100], [known.field for known in catalogue()], n=1)
             hint = f"; did you mean {near[0]}?" if near else "; GET /v1/fields lists all"
-            self.wrong(pointer, "unknown_field", f"There is no field {_quoted(name)}{hint}")
+            self.wrong(pointer, "unknown_field", f"There is no field {quoted(name)}{hint}")
         return field
 
     def _op(self, op: object, field: Field | None, pointer: str) -> str | None:
@@ -160,7 +165,7 @@ class _Parser:
             self.wrong(pointer, "wrong_type", "Expected the name of an operator")
         elif op not in ALL_OPERATORS:
             known = ", ".join(field.operators if field else sorted(ALL_OPERATORS))
-            self.wrong(pointer, "unknown_operator", f"There is no operator {_quoted(op)}; known: {known}")
+            self.wrong(pointer, "unknown_operator", f"There is no operator {quoted(op)}; known: {known}")
         elif field is not None and op not in field.operators:
             why = " that every customer has" if op in OPERATORS[field.type] else f" of type {field.type}"
             allowed = ", ".join(field.operators)
@@ -232,8 +237,3 @@ class _Parser:
         except WrongValue as error:
             self.wrong(pointer, "wrong_type", str(error))
             return None
-
-
-def _quoted(text: str) -> str:
-    """Text from a stranger, safe and short enough to repeat in a message."""
-    return repr(text if len(text) <= 60 else text[:60] + "…")

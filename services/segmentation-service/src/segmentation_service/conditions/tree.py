@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from dataclasses import field as member
 from typing import Any
 
+from crm_shared.text import plain
 from segmentation_service.conditions.fields import Field
 from segmentation_service.conditions.values import COMPARABLE, ValueType, is_present, shown
 from segmentation_service.facts import Facts
@@ -168,6 +169,19 @@ def _above(operand: Any) -> _Test:
     return lambda actual: bool(actual > operand)
 
 
+def _contains(operand: str) -> _Test:
+    if operand != plain(operand):
+        return lambda actual: operand in actual
+    # Without diacritics itself, it does not ask for them: "nguyen" is in "Nguyễn", as a search finds it.
+    return lambda actual: operand in actual or (not actual.isascii() and operand in plain(actual))
+
+
+def _starts_with(operand: str) -> _Test:
+    if operand != plain(operand):
+        return lambda actual: bool(actual.startswith(operand))
+    return lambda actual: bool(plain(actual).startswith(operand))
+
+
 _TESTS: Mapping[str, Callable[[Any], _Test]] = {
     "eq": lambda operand: lambda actual: bool(actual == operand),
     "ne": lambda operand: lambda actual: bool(actual != operand),
@@ -180,8 +194,8 @@ _TESTS: Mapping[str, Callable[[Any], _Test]] = {
     "between": lambda operand: lambda actual: bool(operand[0] <= actual <= operand[1]),
     "in": lambda operand: lambda actual: actual in operand,
     "not_in": lambda operand: lambda actual: actual not in operand,
-    "contains": lambda operand: lambda actual: operand in actual,
-    "starts_with": lambda operand: lambda actual: bool(actual.startswith(operand)),
+    "contains": _contains,
+    "starts_with": _starts_with,
 }
 # Of a set, `in` asks for at least one of the listed members, `not_in` for none of them.
 _SET_TESTS: Mapping[str, Callable[[Any], _Test]] = {

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
-from unicodedata import normalize
 
+from crm_shared.text import folded
 from segmentation_service.conditions.fields import FieldType
 from segmentation_service.facts import stored_time
 
@@ -28,13 +28,6 @@ _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 class WrongValue(ValueError):
     """A threshold that is not of its field's type; the message says what is expected."""
-
-
-def folded(text: str) -> str:
-    """Text as it is compared: without case, and the same for composed and decomposed letters (Unicode D145)."""
-    if text.isascii():
-        return text.lower()
-    return normalize("NFC", normalize("NFD", text).casefold())
 
 
 def shown(value_type: FieldType, value: Any) -> Any:
