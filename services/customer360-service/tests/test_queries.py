@@ -210,6 +210,14 @@ async def test_a_search_finds_beginnings_of_words_without_case_and_diacritics(th
         "0901": [2],
         "kh-000187": [3],
         "a:b/7": [2],
+        # A phone by its last digits, a name with an apostrophe or a hyphen as one word.
+        "234567": [2],
+        "901 234 567": [2],
+        "4567": [2],
+        "567": [],
+        "obrien": [3],
+        "O’Brien": [3],
+        "jeanpierre": [3],
         "guyen": [],
         "nguyen duc": [],
         "zzz": [],
@@ -222,6 +230,31 @@ async def test_a_search_finds_beginnings_of_words_without_case_and_diacritics(th
     }
 
     assert {text: await found(three, q=text) for text in expected} == expected
+
+
+async def test_a_search_finds_a_part_of_a_name_that_is_written_without_spaces(filled: Filled) -> None:
+    names = ("王小明", "สมชาย ใจดี", "東京国際貿易商事株式会社大阪支店", "김민수")
+    client = await filled(*(identified(UUID(int=number), name) for number, name in enumerate(names)))
+
+    expected = {
+        "小明": [0],
+        "小": [0],
+        "王明": [],
+        "ชาย": [1],
+        "大阪支店": [2],
+        "国際貿易商事株式会社": [2],
+        "민수": [3],
+    }
+
+    assert {text: await found(client, q=text) for text in expected} == expected
+
+
+async def test_a_plus_that_became_a_blank_is_told_with_the_way_out(three: httpx.AsyncClient) -> None:
+    response = await three.get("/v1/kpis?from=2026-01-14T09:30:00+07:00")
+
+    [error] = response.json()["errors"]
+    assert (response.status_code, error["field"], error["code"]) == (422, "?from", "unescaped_plus")
+    assert "2026-01-14T09:30:00%2B07:00" in error["message"]
 
 
 async def test_an_identifier_finds_exactly_its_customer(three: httpx.AsyncClient) -> None:
@@ -349,7 +382,9 @@ REFUSED: Sequence[tuple[str, dict[str, str], str, str]] = [
     ("/v1/kpis", {"to": "9999-12-31T23:59:59-05:00"}, "?to", "time_range"),
     ("/v1/kpis", {"to": "0001-01-01T00:00:00+05:00"}, "?to", "time_range"),
     ("/v1/kpis", {"from": "1998-01-01T00:00:00Z", "to": "1997-01-01T00:00:00Z"}, "?to", "empty_period"),
-    ("/v1/kpis", {"currency": "dollars"}, "?currency", "string_pattern_mismatch"),
+    ("/v1/kpis", {"from": "1997-01-01T00:00:00 07:00"}, "?from", "unescaped_plus"),
+    ("/v1/kpis", {"currency": "dollars"}, "?currency", "unknown_currency"),
+    ("/v1/kpis", {"currency": "vnd"}, "?currency", "unknown_currency"),
 ]
 
 

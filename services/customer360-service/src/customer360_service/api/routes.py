@@ -23,12 +23,18 @@ from customer360_service.projections import NAME
 router = api_router()
 
 _DATE_AND_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
+_BLANK_FOR_PLUS = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?) ([0-9]{2}:[0-9]{2})"
+)
 
 
 def _written(value: Any) -> Any:
     # Pydantic alone also takes seconds since 1970.
     if not isinstance(value, str) or not _DATE_AND_TIME.match(value):
         raise PydanticCustomError("time_text", "write the time as RFC 3339 with its zone: 1997-01-01T00:00:00Z")
+    if match := _BLANK_FOR_PLUS.fullmatch(value):
+        message = f"in an address a + means a blank: write it as %2B, here {match[1]}%2B{match[2]}"
+        raise PydanticCustomError("unescaped_plus", "{message}", {"message": message})
     return value
 
 
@@ -74,7 +80,8 @@ async def list_customers(
         Query(
             examples=["nguyen khai"],
             description="Up to 8 words. Each must begin a word of the name, or an email address, phone number or"
-            " external id; case and diacritics do not matter: nguyen finds Nguyễn",
+            " external id; case, diacritics and apostrophes do not matter: nguyen finds Nguyễn, obrien O'Brien. A phone"
+            " is also found by its last digits (4 or more), a name written without spaces by any part of it",
         ),
     ] = None,
     identified: Annotated[

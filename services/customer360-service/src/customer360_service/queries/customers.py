@@ -15,14 +15,12 @@ from crm_shared.mongo import Document
 from crm_shared.projections.generations import Generations
 from crm_shared.queries import read_cursor, write_cursor
 from customer360_service.projections import CUSTOMERS, LOOKUP, NAME, SOURCES
-from customer360_service.projections.search import digits, whole, words
+from customer360_service.projections.search import digits, query_words, whole
 from customer360_service.projections.times import LONG_AGO, earliest, latest
 from customer360_service.queries.cursors import read_place, write_place
 from customer360_service.queries.numbers import averages
 
 MOST_WORDS = 8
-# With the country's code, or long enough to be a number within a country: digits that belong together.
-_PHONE = re.compile(r"\+[0-9 ().-]+|0[0-9 ().-]{6,}")
 _IN_LISTS = {
     "contacts.profile.name": 1,
     "contacts.identifiers": 1,
@@ -223,9 +221,8 @@ def _matches(text: str) -> list[dict[str, Any]]:
     parts = text.split()
     if len(parts) > MOST_WORDS:
         raise InvalidInput.at("?q", "too_many_words", f"search for {MOST_WORDS} words at most")
-    if _PHONE.fullmatch(text.strip()):
-        parts = [digits(text)]
-    wanted = [word for part in parts for word in ([whole(part)] if "@" in part else words(part))]
+    emails = [whole(part) for part in parts if "@" in part]
+    wanted = [*emails, *query_words(" ".join(part for part in parts if "@" not in part))]
     if not any(wanted):
         raise InvalidInput.at("?q", "nothing_to_search", "a search needs a letter or a digit")
     # The longest is likely to be the rarest. Its bounds lead through the index on stores that do not see them in a
