@@ -7,12 +7,11 @@ from typing import Any
 
 from pymongo import AsyncMongoClient
 
-import contacts_service.projections
 from benchmarks import consumer, relay, segment_index, visible
 from benchmarks.changes import Changes
 from benchmarks.harness import Bench
 from benchmarks.imports import LINES, import_lines
-from benchmarks.live import projecting
+from benchmarks.live import contacts, projecting
 from benchmarks.purchases import customer_ids, events, records, store, uniform
 from crm_shared.mongo import Document
 from crm_shared.postgres import EventSourcedApplication
@@ -64,7 +63,7 @@ async def customers(bench: Bench) -> Figures:
             history = Changes(number, uniform)
             async with (
                 AsyncMongoClient[Document](settings.mongodb_uri, tz_aware=True) as client,
-                projecting(settings, client["bench"], contacts_service.projections.customers(client["bench"])) as view,
+                projecting(settings, client["bench"], contacts(client["bench"])) as view,
             ):
                 await view.take(settings, history.history(1))
                 rates = [await view.take(settings, history.more(LIVE_EVENTS)) for _ in range(TIMES)]

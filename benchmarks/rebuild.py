@@ -4,11 +4,10 @@ import time
 
 from pymongo import AsyncMongoClient
 
-import contacts_service.projections
 import customer360_service.projections
 from benchmarks.changes import Changes, History, Purchases
 from benchmarks.harness import Bench, Row, ratios
-from benchmarks.live import View, projecting
+from benchmarks.live import View, contacts, projecting
 from benchmarks.purchases import uniform
 from crm_shared.kafka import Kafka
 from crm_shared.mongo import Document
@@ -25,7 +24,7 @@ async def run(bench: Bench) -> list[Row]:
     """History is read while the live projector stands by; the rebuilt view must equal the live one."""
     found: list[Row] = []
     for name, what, make, history_of in (
-        ("rebuild", "rebuild of contacts from history", contacts_service.projections.customers, Changes),
+        ("rebuild", "rebuild of contacts from history", contacts, Changes),
         ("rebuild-360", "rebuild of the 360 with timeline", customer360_service.projections.customers, Purchases),
     ):
         with bench.servers() as servers:

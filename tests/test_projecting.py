@@ -9,11 +9,12 @@ from uuid import UUID
 import pytest
 
 from contacts_service.main import DEFINITION as CONTACTS
-from contacts_service.projections import NAME, customers
+from contacts_service.projections import CUSTOMERS
 from crm_contracts.envelope import Record, encode
 from crm_contracts.events import contacts as public
 from crm_contracts.registry import EventData
 from crm_shared.kafka import Kafka, Topic
+from crm_shared.projections import DocumentProjection
 from crm_shared.projections.rebuild import Rebuild
 from crm_shared.settings import Settings
 from relata_local.servers import EmbeddedServers
@@ -106,6 +107,12 @@ def comparable(found: dict[str, Any]) -> dict[str, Any]:
     return {key: {name: value for name, value in one.items() if name != "revision"} for key, one in found.items()}
 
 
+def rebuild_of(launched: Any) -> Rebuild:
+    """A rebuild of the view beside the running one."""
+    database = launched.runtime.database
+    return Rebuild(DocumentProjection(database, CUSTOMERS), database, launched.runtime.kafka)
+
+
 async def tags_of(launched: Any, customer: UUID) -> Sequence[str]:
     tags: Sequence[str] = (await documents(launched)).get(str(customer), {}).get("tags", [])
     return tags
@@ -151,16 +158,17 @@ async def test_poison_parks_its_customer_while_others_flow_and_a_release_loses_n
     await caught_up(view, 5, of="contacts")
 
     parked = (await view.client.get("/v1/operations/parked")).json()["items"]
-    assert [(one["projection"], one["customer_id"]) for one in parked] == [(NAME, str(LAN))]
+    assert [(one["projection"], one["customer_id"]) for one in parked] == [(CUSTOMERS.name, str(LAN))]
     assert "tag" in parked[0]["reason"]
     assert await tags_of(view, LAN) == []
     assert await tags_of(view, MINH) == ["ok"]
 
     # The code is mended: what was poison can be folded from now on.
     projection = view.runtime.consumers[0].applier
-    fold = projection.fold
-    monkeypatch.setattr(projection, "fold", lambda document, event: fold(document, mended(event)))
-    answer = await view.client.post(f"/v1/operations/parked/{NAME}/{LAN}/release")
+    fold = projection.declared.fold
+    mending = dataclasses.replace(projection.declared, fold=lambda document, event: fold(document, mended(event)))
+    monkeypatch.setattr(projection, "declared", mending)
+    answer = await view.client.post(f"/v1/operations/parked/{CUSTOMERS.name}/{LAN}/release")
 
     async def released() -> bool:
         return not (await view.client.get("/v1/operations/parked")).json()["items"]
@@ -191,7 +199,7 @@ async def test_a_release_of_what_is_still_poison_keeps_the_customer_parked(
         return (await view.client.get("/v1/operations/parked")).json()["items"]
 
     await eventually(parked)
-    await view.client.post(f"/v1/operations/parked/{NAME}/{LAN}/release")
+    await view.client.post(f"/v1/operations/parked/{CUSTOMERS.name}/{LAN}/release")
 
     async def refused() -> bool:
         return [one["release_requested"] for one in await parked()] == [False]
@@ -203,7 +211,7 @@ async def test_a_release_of_what_is_still_poison_keeps_the_customer_parked(
 async def test_releasing_somebody_who_is_not_parked_is_not_found(send: Send, launch: Any) -> None:
     view = await launch(CONTACTS, roles=("project",))
 
-    nobody = await view.client.post(f"/v1/operations/parked/{NAME}/{MINH}/release")
+    nobody = await view.client.post(f"/v1/operations/parked/{CUSTOMERS.name}/{MINH}/release")
     nowhere = await view.client.post(f"/v1/operations/parked/nope/{MINH}/release")
 
     assert (nobody.status_code, nowhere.status_code) == (404, 404)
@@ -276,7 +284,7 @@ async def test_a_view_is_rebuilt_beside_the_live_one_and_switched_to_without_mis
     await caught_up(view, 4, of="contacts")
     before = await documents(view)
     consumer = view.runtime.consumers[0]
-    rebuild = Rebuild(customers(view.runtime.database), view.runtime.database, view.runtime.kafka)
+    rebuild = rebuild_of(view)
 
     rebuilt = await rebuild.fill()
     await send(tagged(LAN, 5, "meanwhile"))
@@ -302,7 +310,7 @@ async def test_a_rebuild_shows_what_differs_from_the_live_view(send: Send, launc
     await view.runtime.database["customers"].update_one({"_id": str(LAN)}, {"$set": {"tags": ["corrupted"]}})
     await view.runtime.database["customers"].delete_one({"_id": str(MINH)})
 
-    rebuilt = await Rebuild(customers(view.runtime.database), view.runtime.database, view.runtime.kafka).fill()
+    rebuilt = await rebuild_of(view).fill()
 
     assert not rebuilt.comparison.agrees
     assert (rebuilt.comparison.different, rebuilt.comparison.missing) == (1, 1)

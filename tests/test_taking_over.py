@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
+from contacts_service import projections
 from contacts_service.main import DEFINITION as CONTACTS
-from contacts_service.projections import NAME
 from crm_contracts.registry import events_topic
 from crm_shared.projections.parking import Parking
 from relata_local.servers import EmbeddedServers
@@ -27,7 +27,7 @@ async def test_a_view_behind_the_groups_offsets_gets_everything_in_order(
         answer = (await writer.client.post("/v1/customers/identify", json=body)).json()
         customers.append(answer["customer_id"])
     await caught_up(first, answer["position"], of="contacts")
-    group = first.runtime.kafka.consumer(group=NAME)
+    group = first.runtime.kafka.consumer(group=projections.CUSTOMERS.name)
     await group.start()
     partitions = [TopicPartition(events_topic("contacts"), number) for number in range(first.runtime.kafka.partitions)]
 

@@ -10,10 +10,11 @@ from tests.faults.load import Load
 from tests.faults.oracle import Oracle, settled
 from tests.faults.stored import DEFINITIONS, read_log
 
-from contacts_service.application import Contacts, Sighting
+from contacts_service.application import CustomerIdentified, IdentifyCustomer, Sighting
 from contacts_service.domain import Customer, Identifier
-from crm_shared.application import Command, Outcome, Writer
+from crm_shared.application import Outcome, Submission, Writer
 from crm_shared.domain import RelataError, StoreUnavailable
+from crm_shared.postgres import EventSourcedApplication
 
 Tally = Callable[..., None]
 
@@ -60,9 +61,9 @@ async def test_many_commands_in_flight_when_postgresql_stops_at_once_are_stored_
 ) -> None:
     # given a service without an interface, and callers that never repeat a command
     settings = fleet.settings("contacts")
-    contacts = Contacts(settings.eventsourcing_env("contacts"))
+    contacts = EventSourcedApplication(settings.eventsourcing_env("contacts"))
     writer = Writer(contacts)
-    answered: dict[str, Outcome[str]] = {}
+    answered: dict[str, Outcome[CustomerIdentified]] = {}
     refused: list[Exception] = []
     recognised = 0
 
@@ -80,10 +81,8 @@ async def test_many_commands_in_flight_when_postgresql_stops_at_once_are_stored_
             if stopping.is_set():
                 return
             email = Identifier("email", f"flight-{number}-{turn}-{uuid4().hex}@example.com")
-            sighting = Sighting("test", [email])
-            command = Command(lambda unit: contacts.identify(unit, sighting).customer_id, reads=sighting.claim_ids)  # noqa: B023
             try:
-                answered[email.value] = await writer.run(command)
+                answered[email.value] = await writer.run(Submission(IdentifyCustomer(Sighting("test", [email]))))
             except RelataError as error:
                 refused.append(error)
 
@@ -108,7 +107,7 @@ async def test_many_commands_in_flight_when_postgresql_stops_at_once_are_stored_
         for event, position in log.events
         if isinstance(event, Customer.Created)
     }
-    assert all(stored[email] == (one.value, one.position) for email, one in answered.items())
+    assert all(stored[email] == (one.value.customer_id, one.position) for email, one in answered.items())
     await settled(fleet.settings)
     tally(
         stops=STOPS_IN_FLIGHT * count, commands=len(answered), unavailable=len(refused), recognised_as_stored=recognised

@@ -11,14 +11,14 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from confluent_kafka import admin as confluent
 
 from contacts_service.main import DEFINITION as CONTACTS
-from contacts_service.projections import NAME
+from contacts_service.projections import CUSTOMERS
 from crm_shared.kafka import Kafka, Topic
 from crm_shared.projections.parking import dead_letter_topic
 from crm_shared.settings import Settings
 from interactions_service.main import DEFINITION as INTERACTIONS
 from relata_local.servers import EmbeddedServers
 
-EVENTS, STATES, DEAD = "crm.contacts.events.v1", "crm.contacts.state.v1", dead_letter_topic(NAME)
+EVENTS, STATES, DEAD = "crm.contacts.events.v1", "crm.contacts.state.v1", dead_letter_topic(CUSTOMERS.name)
 PARTITIONS = 6
 
 # Kafka's own way to state that something was erased is a null value; compaction forgets even that after a while.

@@ -1,166 +1,141 @@
-"""Identifying customers: the rules, decided against a real event store."""
+"""Identifying customers: whom identifiers name, what is added to them, and the one form of each identifier."""
 
-import asyncio
-from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from contacts_service.application import Contacts, Identified, Sighting
-from contacts_service.domain import Customer, Identifier, normalise
-from crm_shared.application import Command, Outcome, Writer
-from crm_shared.domain import CommandContext, Conflict, InvalidInput, NotFound
+from contacts_service.application import (
+    CustomerIdentified,
+    IdentifiersLinked,
+    IdentifyCustomer,
+    LinkIdentifiers,
+    Sighting,
+)
+from contacts_service.domain import Customer, Identifier, IdentifierClaim, normalise
+from crm_shared.domain import InvalidInput
+from crm_shared.testing import Then, given, stored
 
 EMAIL = Identifier("email", "lan@example.com")
 PHONE = Identifier("phone", "+84912345678")
 LOYALTY = Identifier("external", "77", "loyalty")
 
 
-@pytest.fixture
-def contacts(open_application: Callable[[type[Contacts]], Contacts]) -> Contacts:
-    return open_application(Contacts)
+def identify(*identifiers: Identifier, occurred_at: datetime | None = None, **seen: Any) -> IdentifyCustomer:
+    return IdentifyCustomer(Sighting("webshop", identifiers, **seen), occurred_at)
 
 
-@pytest.fixture
-def writer(contacts: Contacts, open_writer: Callable[[Contacts], Writer]) -> Writer:
-    return open_writer(contacts)
+def known(*identifiers: Identifier, **seen: Any) -> tuple[UUID, Then]:
+    """The id of a customer who has been identified, and what came of that."""
+    identified = given().when(identify(*identifiers, **seen))
+    return UUID(identified.result.customer_id), identified
 
 
-def identify(contacts: Contacts, *identifiers: Identifier, **seen: Any) -> Command[Identified]:
-    sighting = Sighting("webshop", identifiers, **seen)
-    return Command(lambda unit: contacts.identify(unit, sighting), CommandContext(), sighting.claim_ids)
+def test_unknown_identifiers_make_a_new_customer_who_claims_each_of_them() -> None:
+    sighting = identify(EMAIL, PHONE, EMAIL, details={"/profile/name": "Nguyễn Thị Lan"}, tags=("vip", "vip"))
 
+    identified = given().when(sighting)
 
-def customer_in(contacts: Contacts, customer_id: str) -> Customer:
-    customer: Customer = contacts.repository.get(UUID(customer_id))
-    return customer
-
-
-async def test_an_unknown_identifier_makes_a_new_customer(contacts: Contacts, writer: Writer) -> None:
-    outcome = await writer.run(identify(contacts, EMAIL, details={"/profile/name": "Nguyễn Thị Lan"}, tags=("vip",)))
-
-    customer = customer_in(contacts, outcome.value.customer_id)
-    assert outcome.value.created
-    assert customer.identifiers == [EMAIL]
-    assert customer.details == {"/profile/name": "Nguyễn Thị Lan"}
-    assert customer.tags == ["vip"]
-
-
-async def test_a_known_identifier_adds_what_is_new_to_its_customer(contacts: Contacts, writer: Writer) -> None:
-    first = await writer.run(identify(contacts, EMAIL, details={"/profile/name": "Lan"}))
-
-    again = await writer.run(
-        identify(contacts, LOYALTY, EMAIL, PHONE, details={"/profile/name": "Lan Nguyễn", "/attributes/tier": "gold"})
+    customer_id = identified.result.customer_id
+    identified.answers(CustomerIdentified(customer_id, created=True)).then(
+        stored(IdentifierClaim.Created, originator_id=EMAIL.claim_id, customer_id=customer_id),
+        stored(IdentifierClaim.Created, originator_id=PHONE.claim_id, customer_id=customer_id),
+        stored(
+            Customer.Created,
+            originator_id=UUID(customer_id),
+            source="webshop",
+            identifiers=[EMAIL.as_dict(), PHONE.as_dict()],
+            details={"/profile/name": "Nguyễn Thị Lan"},
+            tags=["vip"],
+        ),
     )
 
-    customer = customer_in(contacts, first.value.customer_id)
-    assert again.value == Identified(first.value.customer_id, created=False)
-    assert set(customer.identifiers) == {EMAIL, LOYALTY, PHONE}
-    assert customer.details == {"/profile/name": "Lan Nguyễn", "/attributes/tier": "gold"}
 
+def test_a_known_identifier_adds_what_is_new_to_its_customer() -> None:
+    lan, identified = known(EMAIL, details={"/profile/name": "Lan", "/attributes/tier": "gold"}, tags=["vip"])
+    changes = {"/profile/name": "Lan Nguyễn", "/profile/gender": None, "/attributes/tier": "gold"}
 
-async def test_identifying_again_with_nothing_new_stores_nothing(contacts: Contacts, writer: Writer) -> None:
-    first = await writer.run(identify(contacts, EMAIL, details={"/profile/name": "Lan"}))
+    seen = given(*identified.events).when(identify(LOYALTY, EMAIL, PHONE, details=changes, tags=("vip", "early")))
 
-    again = await writer.run(identify(contacts, EMAIL, details={"/profile/name": "Lan"}))
-
-    assert again == Outcome(Identified(first.value.customer_id, created=False), first.position)
-    assert customer_in(contacts, first.value.customer_id).version == 1
-
-
-async def test_identifiers_of_two_customers_are_a_conflict_that_names_both(contacts: Contacts, writer: Writer) -> None:
-    one = (await writer.run(identify(contacts, EMAIL))).value.customer_id
-    other = (await writer.run(identify(contacts, PHONE))).value.customer_id
-
-    with pytest.raises(Conflict) as conflict:
-        await writer.run(identify(contacts, EMAIL, PHONE))
-
-    assert conflict.value.code == "identifiers_conflict"
-    assert conflict.value.extra["customer_ids"] == [one, other]
-
-
-async def test_many_requests_at_once_with_one_new_identifier_make_one_customer(
-    contacts: Contacts, writer: Writer
-) -> None:
-    outcomes = await asyncio.gather(*(writer.run(identify(contacts, EMAIL)) for _ in range(50)))
-
-    assert len({outcome.value.customer_id for outcome in outcomes}) == 1
-    assert sum(outcome.value.created for outcome in outcomes) == 1
-
-
-async def test_writers_in_several_processes_agree_on_one_customer(
-    open_application: Callable[[type[Contacts]], Contacts], open_writer: Callable[[Contacts], Writer]
-) -> None:
-    applications = [open_application(Contacts) for _ in range(4)]
-    writers = [open_writer(application) for application in applications]
-
-    outcomes = await asyncio.gather(
-        *(
-            writer.run(identify(application, Identifier("email", f"customer{number}@example.com")))
-            for number in range(20)
-            for application, writer in zip(applications, writers, strict=True)
-        )
+    seen.answers(CustomerIdentified(str(lan), created=False)).then(
+        stored(IdentifierClaim.Created, originator_id=LOYALTY.claim_id, customer_id=str(lan)),
+        stored(IdentifierClaim.Created, originator_id=PHONE.claim_id, customer_id=str(lan)),
+        stored(Customer.IdentityLinked, originator_id=lan, identifier=LOYALTY.as_dict()),
+        stored(Customer.IdentityLinked, originator_id=lan, identifier=PHONE.as_dict()),
+        stored(Customer.DetailsChanged, originator_id=lan, changes={"/profile/name": "Lan Nguyễn"}),
+        stored(Customer.Tagged, originator_id=lan, tag="early"),
     )
 
-    assert len({outcome.value.customer_id for outcome in outcomes}) == 20
-    assert sum(outcome.value.created for outcome in outcomes) == 20
+
+def test_identifying_clears_nothing() -> None:
+    lan, identified = known(EMAIL, details={"/profile/name": "Lan"})
+
+    seen = given(*identified.events).when(identify(EMAIL, details={"/profile/name": None}))
+
+    seen.then().answers(CustomerIdentified(str(lan), created=False))
 
 
-async def test_a_rejected_command_leaves_no_trace_for_the_ones_after_it(contacts: Contacts, writer: Writer) -> None:
-    customer_id = UUID((await writer.run(identify(contacts, EMAIL))).value.customer_id)
+def test_identifying_again_with_nothing_new_stores_nothing() -> None:
+    again = identify(EMAIL, details={"/profile/name": "Lan"}, tags=["vip"])
 
-    def tag_and_fail(unit: Any) -> None:
-        contacts.tag(unit, customer_id, "lost")
-        raise InvalidInput("no")
-
-    commands: list[Command[Any]] = [
-        Command(lambda unit: contacts.tag(unit, customer_id, "first")),
-        Command(tag_and_fail),
-        Command(lambda unit: contacts.tag(unit, customer_id, "last")),
-    ]
-    results = await writer.run_all(commands)
-
-    assert isinstance(results[1], InvalidInput)
-    assert customer_in(contacts, str(customer_id)).tags == ["first", "last"]
+    given(again).when(again).then()
 
 
-async def test_commands_of_one_batch_see_each_other(contacts: Contacts, writer: Writer) -> None:
-    first, second = await writer.run_all([identify(contacts, EMAIL), identify(contacts, EMAIL, PHONE)])
-
-    assert isinstance(first, Outcome)
-    assert isinstance(second, Outcome)
-    assert second.value == Identified(first.value.customer_id, created=False)
-    assert second.position > first.position
+def test_a_customer_cannot_be_identified_by_nothing() -> None:
+    given().when(identify()).refused("identifier_missing", at="/identifiers")
 
 
-async def test_details_can_be_cleared(contacts: Contacts, writer: Writer) -> None:
-    found = await writer.run(
-        identify(contacts, EMAIL, details={"/profile/name": "Lan", "/profile/address/city": "Huế"})
+def test_identifiers_of_two_customers_are_a_conflict_that_names_both() -> None:
+    lan, first = known(EMAIL)
+    minh, second = known(PHONE)
+
+    seen = given(*first.events, *second.events).when(identify(EMAIL, LOYALTY, PHONE)).refused("identifiers_conflict")
+
+    assert seen.error is not None
+    assert seen.error.extra["customer_ids"] == [str(lan), str(minh)]
+    assert seen.error.extra["identifiers"] == [str(EMAIL), str(LOYALTY), str(PHONE)]
+
+
+def test_an_event_says_when_the_customer_was_seen() -> None:
+    before_tet = datetime(2026, 2, 16, 3, 30, tzinfo=UTC)
+
+    identified = given().when(identify(EMAIL, occurred_at=before_tet))
+
+    identified.then(
+        stored(IdentifierClaim.Created, occurred_at=before_tet), stored(Customer.Created, occurred_at=before_tet)
     )
-    customer_id = UUID(found.value.customer_id)
-
-    changes = {"/profile/address/city": None, "/profile/income": "1.50", "/profile/gender": None}
-    changed = await writer.run(Command(lambda unit: contacts.change_details(unit, customer_id, changes)))
-
-    assert changed.value == ["/profile/address/city", "/profile/income"]
-    assert customer_in(contacts, str(customer_id)).details == {"/profile/name": "Lan", "/profile/income": "1.50"}
 
 
-async def test_a_customer_that_does_not_exist_cannot_be_changed(contacts: Contacts, writer: Writer) -> None:
-    with pytest.raises(NotFound):
-        await writer.run(Command(lambda unit: contacts.tag(unit, UUID(int=7), "vip")))
+def test_further_identifiers_are_linked_to_a_known_customer_and_those_it_has_are_not_told_again() -> None:
+    lan, identified = known(EMAIL)
+
+    linked = given(*identified.events).when(LinkIdentifiers(lan, [EMAIL, PHONE, LOYALTY, PHONE]))
+
+    linked.answers(IdentifiersLinked(str(lan), (PHONE, LOYALTY))).then(
+        stored(IdentifierClaim.Created, originator_id=PHONE.claim_id, customer_id=str(lan)),
+        stored(IdentifierClaim.Created, originator_id=LOYALTY.claim_id, customer_id=str(lan)),
+        stored(Customer.IdentityLinked, identifier=PHONE.as_dict()),
+        stored(Customer.IdentityLinked, identifier=LOYALTY.as_dict()),
+    )
 
 
-async def test_what_is_known_of_a_customer_is_bounded(contacts: Contacts, writer: Writer) -> None:
-    customer_id = UUID((await writer.run(identify(contacts, EMAIL))).value.customer_id)
-    changes = {f"/attributes/a{number}": "ố" * 1000 for number in range(20)}
+def test_an_identifier_of_somebody_else_cannot_be_linked() -> None:
+    lan, first = known(EMAIL)
+    minh, second = known(PHONE)
 
-    with pytest.raises(InvalidInput) as rejected:
-        await writer.run(Command(lambda unit: contacts.change_details(unit, customer_id, changes)))
+    linking = given(*first.events, *second.events).when(LinkIdentifiers(lan, [LOYALTY, PHONE]))
 
-    assert rejected.value.code == "customer_too_large"
-    assert customer_in(contacts, str(customer_id)).details == {}
+    linking.refused("identifiers_conflict")
+    assert linking.error is not None
+    assert linking.error.extra["customer_ids"] == [str(lan), str(minh)]
+
+
+def test_linking_needs_an_identifier_and_somebody_to_link_it_to() -> None:
+    lan, identified = known(EMAIL)
+
+    given(*identified.events).when(LinkIdentifiers(lan, [])).refused("identifier_missing", at="/identifiers")
+    given().when(LinkIdentifiers(lan, [PHONE])).refused("not_found")
 
 
 @pytest.mark.parametrize(

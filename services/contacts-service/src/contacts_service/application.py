@@ -1,14 +1,14 @@
-"""What people and systems do with customers: one method per use case."""
+"""The commands of contacts-service: what each reads, decides and answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from contacts_service.domain import Customer, Identifier, IdentifierClaim
-from crm_shared.application import Unit
+from crm_shared.application import Command, Unit
 from crm_shared.domain import Conflict, InvalidInput
-from crm_shared.postgres import EventSourcedApplication
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,110 +17,207 @@ class Sighting:
 
     source: str
     identifiers: Sequence[Identifier]
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
     tags: Sequence[str] = ()
-
-    @property
-    def claim_ids(self) -> tuple[UUID, ...]:
-        """The claims that identifying this customer looks at."""
-        return tuple(one.claim_id for one in self.identifiers)
 
 
 @dataclass(frozen=True, slots=True)
-class Identified:
-    """Who it was, and whether the customer is new."""
+class CustomerIdentified:
+    """Who it was; `created` tells whether the customer is new."""
 
     customer_id: str
     created: bool
 
 
-class Contacts(EventSourcedApplication):
-    """The event store of contacts and its use cases. Each runs on the writer's thread."""
+@dataclass(frozen=True, slots=True)
+class IdentifyCustomer(Command[CustomerIdentified]):
+    """Find the customer by any identifier and add what is new, or register a new one.
 
-    name = "contacts"
+    Raises `Conflict` (identifiers_conflict) when the identifiers name different customers.
+    """
 
-    def identify(self, unit: Unit, sighting: Sighting) -> Identified:
-        """Find the customer by any identifier and add what is new, or register a new one.
+    sighting: Sighting
+    occurred_at: datetime | None = None
 
-        Raises `Conflict` (identifiers_conflict) when the identifiers name different customers.
-        """
-        owner = self._owner(unit, sighting.identifiers)
+    @property
+    def reads(self) -> Sequence[UUID]:
+        return [one.claim_id for one in self.sighting.identifiers]
+
+    def follows(self, unit: Unit) -> Iterable[UUID]:
+        return _owners(unit, self.sighting.identifiers)
+
+    def decide(self, unit: Unit) -> CustomerIdentified:
+        seen = self.sighting
+        owner = _owner(unit, seen.identifiers)
         if owner is None:
             customer = Customer.identify(
-                source=sighting.source,
-                identifiers=list(dict.fromkeys(sighting.identifiers)),
-                details=sighting.details,
-                tags=sighting.tags,
+                source=seen.source,
+                identifiers=list(dict.fromkeys(seen.identifiers)),
+                details=seen.details,
+                tags=seen.tags,
             )
-            self._save_with_claims(unit, customer, customer.identifiers)
-            return Identified(str(customer.id), created=True)
-        customer = unit.get(Customer, UUID(owner))
-        linked = customer.link(sighting.identifiers)
-        customer.change_details({pointer: value for pointer, value in sighting.details.items() if value is not None})
-        customer.add_tags(sighting.tags)
-        self._save_with_claims(unit, customer, linked)
-        return Identified(owner, created=False)
+            linked: Sequence[Identifier] = customer.identifiers
+        else:
+            customer = unit.get(Customer, owner)
+            linked = customer.link(seen.identifiers)
+            customer.change_details({pointer: value for pointer, value in seen.details.items() if value is not None})
+            customer.add_tags(seen.tags)
+        _save_with_claims(unit, customer, linked)
+        return CustomerIdentified(str(customer.id), created=owner is None)
 
-    def owners(self, unit: Unit, sighting: Sighting) -> list[UUID]:
-        """The customers that these identifiers name so far."""
-        claims = [unit.find(IdentifierClaim, claim_id) for claim_id in sighting.claim_ids]
-        return [UUID(claim.customer_id) for claim in claims if claim]
 
-    def add_identifiers(self, unit: Unit, customer_id: UUID, identifiers: Sequence[Identifier]) -> list[Identifier]:
-        """Link identifiers to a known customer; those that were new to it.
+@dataclass(frozen=True, slots=True)
+class IdentifiersLinked:
+    """The identifiers that were new to the customer."""
 
-        Raises `NotFound`, and `Conflict` (identifiers_conflict) when one names somebody else.
-        """
-        customer = unit.get(Customer, customer_id)
-        if not identifiers:
+    customer_id: str
+    linked: tuple[Identifier, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkIdentifiers(Command[IdentifiersLinked]):
+    """Link identifiers to a known customer.
+
+    Raises `NotFound`, and `Conflict` (identifiers_conflict) when one names somebody else.
+    """
+
+    customer_id: UUID
+    identifiers: Sequence[Identifier]
+    occurred_at: datetime | None = None
+
+    @property
+    def reads(self) -> Sequence[UUID]:
+        return (self.customer_id, *(one.claim_id for one in self.identifiers))
+
+    def decide(self, unit: Unit) -> IdentifiersLinked:
+        customer = unit.get(Customer, self.customer_id)
+        if not self.identifiers:
             raise InvalidInput.at("/identifiers", "identifier_missing", "give at least one identifier")
-        owner = self._owner(unit, identifiers)
-        if owner not in (None, str(customer_id)):
-            raise _conflict([str(customer_id), str(owner)], identifiers)
-        linked = customer.link(identifiers)
-        self._save_with_claims(unit, customer, linked)
-        return linked
+        owner = _owner(unit, self.identifiers)
+        if owner not in (None, self.customer_id):
+            raise _conflict([str(self.customer_id), str(owner)], self.identifiers)
+        linked = customer.link(self.identifiers)
+        _save_with_claims(unit, customer, linked)
+        return IdentifiersLinked(str(self.customer_id), tuple(linked))
 
-    def change_details(self, unit: Unit, customer_id: UUID, changes: dict[str, Any]) -> list[str]:
-        """Set or clear (None) details; the pointers of what changed."""
-        customer = unit.get(Customer, customer_id)
-        changed = customer.change_details(changes)
+
+@dataclass(frozen=True, slots=True)
+class DetailsChanged:
+    """The JSON pointers of the details that really changed, sorted."""
+
+    customer_id: str
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeDetails(Command[DetailsChanged]):
+    """Set details by JSON pointer, or clear them where the value is None. Raises `NotFound`."""
+
+    customer_id: UUID
+    changes: Mapping[str, Any]
+    occurred_at: datetime | None = None
+
+    @property
+    def reads(self) -> Sequence[UUID]:
+        return (self.customer_id,)
+
+    def decide(self, unit: Unit) -> DetailsChanged:
+        customer = unit.get(Customer, self.customer_id)
+        changed = customer.change_details(self.changes)
         unit.save(customer)
-        return changed
+        return DetailsChanged(str(self.customer_id), tuple(changed))
 
-    def tag(self, unit: Unit, customer_id: UUID, tag: str) -> bool:
-        """Put a tag on; whether it was missing."""
-        customer = unit.get(Customer, customer_id)
-        added = customer.add_tags([tag])
+
+@dataclass(frozen=True, slots=True)
+class TagChanged:
+    """Whether the tag had to be put on, or taken off."""
+
+    customer_id: str
+    tag: str
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TagCustomer(Command[TagChanged]):
+    """Put a tag on. Raises `NotFound`."""
+
+    customer_id: UUID
+    tag: str
+
+    @property
+    def reads(self) -> Sequence[UUID]:
+        return (self.customer_id,)
+
+    def decide(self, unit: Unit) -> TagChanged:
+        customer = unit.get(Customer, self.customer_id)
+        added = customer.add_tags([self.tag])
         unit.save(customer)
-        return bool(added)
+        return TagChanged(str(self.customer_id), self.tag, bool(added))
 
-    def untag(self, unit: Unit, customer_id: UUID, tag: str) -> bool:
-        """Take a tag off; whether it was on."""
-        customer = unit.get(Customer, customer_id)
-        removed = customer.remove_tag(tag)
+
+@dataclass(frozen=True, slots=True)
+class UntagCustomer(Command[TagChanged]):
+    """Take a tag off. Raises `NotFound`."""
+
+    customer_id: UUID
+    tag: str
+
+    @property
+    def reads(self) -> Sequence[UUID]:
+        return (self.customer_id,)
+
+    def decide(self, unit: Unit) -> TagChanged:
+        customer = unit.get(Customer, self.customer_id)
+        removed = customer.remove_tag(self.tag)
         unit.save(customer)
-        return removed
+        return TagChanged(str(self.customer_id), self.tag, removed)
 
-    def prefer(self, unit: Unit, customer_id: UUID, preferences: dict[str, Any]) -> list[str]:
-        """Replace the communication preferences; the pointers of what changed."""
-        customer = unit.get(Customer, customer_id)
-        changed = customer.prefer(preferences)
+
+@dataclass(frozen=True, slots=True)
+class PreferencesChanged:
+    """The JSON pointers of the communication preferences that changed, sorted."""
+
+    customer_id: str
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePreferences(Command[PreferencesChanged]):
+    """Replace all communication preferences. Raises `NotFound`."""
+
+    customer_id: UUID
+    preferences: Mapping[str, Any]
+    occurred_at: datetime | None = None
+
+    @property
+    def reads(self) -> Sequence[UUID]:
+        return (self.customer_id,)
+
+    def decide(self, unit: Unit) -> PreferencesChanged:
+        customer = unit.get(Customer, self.customer_id)
+        changed = customer.prefer(self.preferences)
         unit.save(customer)
-        return changed
+        return PreferencesChanged(str(self.customer_id), tuple(changed))
 
-    def _owner(self, unit: Unit, identifiers: Sequence[Identifier]) -> str | None:
-        claims = [unit.find(IdentifierClaim, one.claim_id) for one in identifiers]
-        owners = list(dict.fromkeys(claim.customer_id for claim in claims if claim))
-        if len(owners) > 1:
-            raise _conflict(owners, identifiers)
-        return owners[0] if owners else None
 
-    def _save_with_claims(self, unit: Unit, customer: Customer, new: Sequence[Identifier]) -> None:
-        # The customer goes last: the command answers with the position of its event, which is public.
-        for identifier in new:
-            unit.save(IdentifierClaim.claim(identifier, str(customer.id)))
-        unit.save(customer)
+def _owners(unit: Unit, identifiers: Sequence[Identifier]) -> list[UUID]:
+    """The customers that these identifiers name so far, each once."""
+    claims = [unit.find(IdentifierClaim, one.claim_id) for one in identifiers]
+    return list(dict.fromkeys(UUID(claim.customer_id) for claim in claims if claim))
+
+
+def _owner(unit: Unit, identifiers: Sequence[Identifier]) -> UUID | None:
+    owners = _owners(unit, identifiers)
+    if len(owners) > 1:
+        raise _conflict([str(one) for one in owners], identifiers)
+    return owners[0] if owners else None
+
+
+def _save_with_claims(unit: Unit, customer: Customer, new: Sequence[Identifier]) -> None:
+    # The customer goes last: the command answers with the position of its event, which is public.
+    for identifier in new:
+        unit.save(IdentifierClaim.claim(identifier, str(customer.id)))
+    unit.save(customer)
 
 
 def _conflict(customer_ids: Sequence[str], identifiers: Sequence[Identifier]) -> Conflict:

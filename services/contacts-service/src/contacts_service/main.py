@@ -1,7 +1,7 @@
 """Starts contacts: `contacts-service api|relay|project|run`."""
 
-from contacts_service import api, projections, publishing
-from contacts_service.application import Contacts
+from contacts_service import api, publishing
+from contacts_service.projections import CUSTOMERS
 from crm_shared.process import Definition, run
 
 DEFINITION = Definition(
@@ -9,10 +9,9 @@ DEFINITION = Definition(
     description="Customers and their identities: identify, details, tags, preferences.",
     port=8101,
     routers=[api.router],
-    application=Contacts,
     publish=publishing.publish,
     states=publishing.STATES,
-    projections=lambda runtime: [projections.customers(runtime.database)],
+    projections=[CUSTOMERS],
 )
 
 

@@ -1,18 +1,16 @@
-"""What people and systems ask of contacts."""
+"""What people and systems ask of contacts: everything known of one customer."""
 
 from typing import Any
 from uuid import UUID
 
-from contacts_service.projections import COLLECTION, NAME
 from crm_contracts.envelope import rfc3339
 from crm_shared.domain import NotFound
-from crm_shared.projections.generations import Generations
+from crm_shared.queries import View
 
 
-async def customer(views: Generations, customer_id: UUID) -> dict[str, Any]:
+async def customer(customers: View, customer_id: UUID) -> dict[str, Any]:
     """Everything known of a customer; raises `NotFound`."""
-    customers = await views.collection(NAME, COLLECTION)
-    document = await customers.find_one({"_id": str(customer_id)})
+    document = await customers.documents.find_one({"_id": str(customer_id)})
     if document is None:
         raise NotFound(f"there is no customer {customer_id}")
     created = document["created_at"]

@@ -228,6 +228,10 @@ class PreferencesIn(RequestModel):
     language: Language | None = None
     occurred_at: Occurred | None = None
 
+    def to_preferences(self) -> dict[str, Any]:
+        """The preferences that are given."""
+        return self.model_dump(exclude={"occurred_at"}, exclude_none=True)
+
 
 class IdentifiedOut(BaseModel):
     """Who it was."""

@@ -132,6 +132,7 @@ def _require_one_owner(number: PhoneNumber, value: str, pointer: str) -> None:
     raise InvalidInput.at(pointer, "invalid_phone", f"no phone can have the number {quoted(value)}: check its digits")
 
 
+@dataclass(eq=False)
 class IdentifierClaim(Aggregate):
     """Says which customer an identifier names; its id derives from the identifier, so there is one at most."""
 
@@ -146,8 +147,7 @@ class IdentifierClaim(Aggregate):
         TOPIC = "contacts.IdentifierClaim.Created.v1"
         customer_id: str
 
-    def __init__(self, customer_id: str) -> None:
-        self.customer_id = customer_id
+    customer_id: str
 
     @classmethod
     def claim(cls, identifier: Identifier, customer_id: str) -> "IdentifierClaim":
