@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from crm_contracts.envelope import PublicEvent, decode, encode
+from crm_shared.application import Command
 from crm_shared.projections import advance
-from interactions_service.domain import Interaction, InteractionFacts, Line, Money, Purchase, PurchaseFacts
+from crm_shared.testing import given
+from interactions_service.application import LogInteraction, RecordPurchase
+from interactions_service.domain import InteractionFacts, Line, Money, PurchaseFacts
 from interactions_service.projections import ACTIVITIES, activity_id, fold
 from interactions_service.publishing import publish
 from interactions_service.queries import view
@@ -34,10 +37,9 @@ CALL = InteractionFacts(
 )
 
 
-def public(aggregate: Purchase | Interaction, position: int = 7) -> PublicEvent:
-    """The aggregate's only event, as a subscriber reads it."""
-    (event,) = aggregate.collect_events()
-    assert isinstance(event, Purchase.Created | Interaction.Created)
+def public(command: Command[Any], position: int = 7) -> PublicEvent:
+    """The only event that the command stores, as a subscriber reads it."""
+    (event,) = given().when(command).events
     publication = publish(event)
     assert publication is not None
     record = encode(event, position, publication.key, publication.data)
@@ -45,13 +47,11 @@ def public(aggregate: Purchase | Interaction, position: int = 7) -> PublicEvent:
 
 
 def test_a_purchase_is_published_with_its_amounts_written_out() -> None:
-    purchase = Purchase.record(PURCHASE)
-
-    event = public(purchase)
+    event = public(RecordPurchase(PURCHASE))
 
     assert (event.name, event.key, event.occurred_at) == ("PurchaseRecorded", CUSTOMER, PURCHASE.occurred_at)
     assert event.data == {
-        "purchase_id": str(purchase.id),
+        "purchase_id": str(PURCHASE.id),
         "customer_id": CUSTOMER,
         "system": "cdnow",
         "order_id": "1",
@@ -75,14 +75,14 @@ def test_an_amount_is_never_written_with_an_exponent(amount: str) -> None:
     line = Line("cd", 1, unit_price=Money(Decimal(amount), "USD"))
     discounted = replace(PURCHASE, total=Money(Decimal(10) ** 18, "USD"), lines=(line, Line("bag", 1)))
 
-    written = public(Purchase.record(discounted)).data["lines"][0]["unit_price"]["amount"]
+    written = public(RecordPurchase(discounted)).data["lines"][0]["unit_price"]["amount"]
 
     assert "E" not in written
     assert Decimal(written) == Decimal(amount)
 
 
 def test_an_interaction_is_published_with_the_types_of_its_attributes() -> None:
-    event = public(Interaction.log(CALL))
+    event = public(LogInteraction(CALL))
 
     assert event.name == "InteractionLogged"
     assert event.data["attributes"] == CALL.attributes
@@ -92,9 +92,9 @@ def test_an_interaction_is_published_with_the_types_of_its_attributes() -> None:
 
 def test_the_largest_request_still_fits_into_a_record() -> None:
     lines = tuple(Line(f"{number:0>100}", 1, "ổ" * 20) for number in range(200))
-    large = Interaction.log(replace(CALL, subject="ổ" * 1_000, body="ổ" * 12_000))
+    large = LogInteraction(replace(CALL, subject="ổ" * 1_000, body="ổ" * 12_000))
 
-    assert public(Purchase.record(replace(PURCHASE, lines=lines))).data["lines"][199]["name"] == "ổ" * 20
+    assert public(RecordPurchase(replace(PURCHASE, lines=lines))).data["lines"][199]["name"] == "ổ" * 20
     assert len(public(large).data["body"]) == 12_000
 
 
@@ -103,15 +103,15 @@ def test_other_events_stay_private() -> None:
 
 
 @pytest.mark.parametrize(
-    ("aggregate", "kind"), [(Purchase.record(PURCHASE), "purchase"), (Interaction.log(CALL), "interaction")]
+    ("command", "kind"), [(RecordPurchase(PURCHASE), "purchase"), (LogInteraction(CALL), "interaction")]
 )
-def test_each_activity_becomes_one_document(aggregate: Any, kind: str) -> None:
-    event = public(aggregate)
+def test_each_activity_becomes_one_document(command: Any, kind: str) -> None:
+    event = public(command)
 
     document = advance(None, event, fold)
 
     assert f"crm.interactions.{event.name}.v1" in ACTIVITIES.handles
-    assert activity_id(event) == str(aggregate.id)
+    assert activity_id(event) == str(command.facts.id)
     assert document == {
         "type": kind,
         "customer_id": CUSTOMER,
@@ -123,14 +123,14 @@ def test_each_activity_becomes_one_document(aggregate: Any, kind: str) -> None:
 
 
 def test_an_event_that_comes_again_changes_nothing() -> None:
-    event = public(Purchase.record(PURCHASE))
+    event = public(RecordPurchase(PURCHASE))
     document = advance(None, event, fold)
 
     assert advance(document, event, fold) is document
 
 
 def test_an_activity_is_shown_with_its_type_times_and_position() -> None:
-    event = public(Purchase.record(PURCHASE))
+    event = public(RecordPurchase(PURCHASE))
     document = advance(None, event, fold)
     assert document is not None
 
@@ -143,7 +143,7 @@ def test_an_activity_is_shown_with_its_type_times_and_position() -> None:
 
 
 def test_a_type_that_is_no_activity_is_not_folded() -> None:
-    event = replace(public(Purchase.record(PURCHASE)), name="PurchaseRefunded")
+    event = replace(public(RecordPurchase(PURCHASE)), name="PurchaseRefunded")
 
     with pytest.raises(ValueError, match="PurchaseRefunded"):
         fold(None, event)
