@@ -184,7 +184,7 @@ async def test_a_purchase_again_is_200_with_the_first_position_and_409_with_othe
     other = await api.post("/v1/purchases", json=purchase(total={"amount": "29.34", "currency": "USD"}))
 
     assert (first.status_code, again.status_code, other.status_code) == (201, 200, 409)
-    assert again.json() == first.json()
+    assert again.json() == {**first.json(), "created": False}
     assert (other.json()["code"], other.json()["purchase_id"]) == ("purchase_conflict", first.json()["purchase_id"])
 
 
@@ -197,7 +197,7 @@ async def test_an_interaction_again_is_200_with_the_first_position_and_409_with_
     other = await api.post("/v1/interactions", json=interaction(external_id="call-93", agent="agent-17"))
 
     assert (first.status_code, again.status_code, other.status_code) == (201, 200, 409)
-    assert again.json() == first.json()
+    assert again.json() == {**first.json(), "created": False}
     assert other.json()["code"] == "interaction_conflict"
 
 
@@ -209,7 +209,7 @@ async def test_a_key_makes_the_retry_of_an_interaction_without_external_id_safe(
     other = await api.post("/v1/interactions", json=interaction(direction="outbound"), headers=key)
 
     assert (first.status_code, again.status_code) == (201, 201)
-    assert again.json() == first.json()
+    assert again.json() == {**first.json(), "created": False}
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
 
 
