@@ -1,18 +1,14 @@
 """What people and systems ask of interactions: one activity by its id, a customer's activities newest first."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from pymongo import DESCENDING
 
 from crm_contracts.envelope import rfc3339
-from crm_shared.domain import InvalidInput, NotFound
+from crm_shared.domain import NotFound
 from crm_shared.mongo import Document
-from crm_shared.queries import View, read_cursor, write_cursor
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+from crm_shared.queries import View, read_place, write_place
 
 
 async def purchase(activities: View, purchase_id: UUID) -> dict[str, Any]:
@@ -42,7 +38,7 @@ async def of_customer(
     if cursor is not None:
         # What is left of the page before's last moment comes first, on its own: not every store finds the two
         # conditions together by an index.
-        moment, last_id = read_place(cursor)
+        moment, last_id = read_place(cursor, str)
         same_moment = {**query, "occurred_at": moment, "_id": {"$lt": last_id}}
         found = await collection.find(same_moment).sort("_id", DESCENDING).limit(limit + 1).to_list()
         query["occurred_at"] = {"$lt": moment}
@@ -50,7 +46,10 @@ async def of_customer(
         order = [("occurred_at", DESCENDING), ("_id", DESCENDING)]
         found += await collection.find(query).sort(order).limit(limit + 1 - len(found)).to_list()
     items = [view(document) for document in found[:limit]]
-    return items, write_place(found[limit - 1]) if len(found) > limit else None
+    if len(found) <= limit:
+        return items, None
+    last = found[limit - 1]
+    return items, write_place(last["occurred_at"], last["_id"])
 
 
 def view(document: Document) -> dict[str, Any]:
@@ -62,18 +61,3 @@ def view(document: Document) -> dict[str, Any]:
         "recorded_at": rfc3339(document["recorded_at"]),
         "position": document["positions"]["interactions"],
     }
-
-
-def write_place(document: Document) -> str:
-    """The cursor that continues after this activity."""
-    return write_cursor((document["occurred_at"] - _EPOCH) // _MILLISECOND, document["_id"])
-
-
-def read_place(cursor: str) -> tuple[datetime, str]:
-    """Time and id of the last activity of the page before; raises `InvalidInput`."""
-    milliseconds, last_id = read_cursor(cursor, int, str)
-    try:
-        return _EPOCH + milliseconds * _MILLISECOND, last_id
-    except OverflowError:
-        message = "the cursor is not one that this endpoint gave out"
-        raise InvalidInput.at("?cursor", "malformed_cursor", message) from None

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Context, Decimal
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, Self
 from uuid import UUID
 
 from crm_shared.domain import Aggregate, Conflict, InvalidInput, derived_id
-
-# Enough digits to add up 200 lines of 1e9 pieces at 24 digits each without rounding.
-_EXACT = Context(prec=60)
+from crm_shared.money import EXACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class PurchaseFacts:
                     "currency_mismatch",
                     f"the line is in {line.unit_price.currency}, the total in {self.total.currency}",
                 )
-            added = _EXACT.fma(Decimal(line.quantity), line.unit_price.amount, added or Decimal(0))
+            added = EXACT.fma(Decimal(line.quantity), line.unit_price.amount, added or Decimal(0))
         return added, all_priced
 
 
