@@ -1,16 +1,15 @@
-"""Answering surveys: the rules, decided against a real event store."""
+"""Answering surveys: what is recorded, and what is refused."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
-from uuid import UUID
 
 import pytest
 
-from crm_shared.application import Command, Outcome, Writer
-from crm_shared.domain import Conflict, InvalidInput, NotFound
-from feedback_service.application import Feedback, RecordedResponse
-from feedback_service.domain import Question, Response, Survey
+from crm_shared.domain import InvalidInput, derived_id
+from crm_shared.testing import Then, given, stored
+from feedback_service.application import AnswerSurvey, PublishSurvey, SurveyAnswered
+from feedback_service.domain import Question, Response, ResponseFacts, Survey
 
 CUSTOMER = "3f0d4a52-6a0e-4b0f-9a51-0c6f4f1d2b7e"
 QUESTIONS = (
@@ -21,97 +20,77 @@ QUESTIONS = (
     Question("where", "choice", "Ở đâu?", choices=("Hà Nội", "Huế")),
     Question("why", "text", "Vì sao?"),
 )
+PUBLISHED = PublishSurvey("s", "Sau khi mua hàng", QUESTIONS)
+FIRST = ResponseFacts(CUSTOMER, {"recommend": 1}, given_id="r-1")
+FIRST_ID = str(derived_id("response", "s", "r-1"))
 
 
-@pytest.fixture
-def feedback(open_application: Callable[[type[Feedback]], Feedback]) -> Feedback:
-    return open_application(Feedback)
+def answer(answers: dict[str, Any], **rest: Any) -> AnswerSurvey:
+    return AnswerSurvey("s", ResponseFacts(CUSTOMER, answers, **rest))
 
 
-@pytest.fixture
-async def writer(feedback: Feedback, open_writer: Callable[[Feedback], Writer]) -> Writer:
-    """A writer of a store in which the survey is published."""
-    writer = open_writer(feedback)
-    await writer.run(publish(feedback))
-    return writer
+def refusals(then: Then) -> list[tuple[str, str]]:
+    assert isinstance(then.error, InvalidInput)
+    return [(one.field, one.code) for one in then.error.errors]
 
 
-def publish(feedback: Feedback, title: str = "Sau khi mua hàng", *questions: Question) -> Command[Any]:
-    return Command(lambda unit: feedback.publish_survey(unit, "s", title=title, questions=questions or QUESTIONS))
-
-
-def answer(
-    feedback: Feedback, answers: dict[str, Any], *, key: str = "s", customer_id: str = CUSTOMER, **rest: Any
-) -> Command[RecordedResponse]:
-    return Command(lambda unit: feedback.answer_survey(unit, key, customer_id=customer_id, answers=answers, **rest))
-
-
-def response_in(feedback: Feedback, response_id: str) -> Response:
-    response: Response = feedback.repository.get(UUID(response_id))
-    return response
-
-
-async def test_answers_are_recorded_in_the_order_and_with_the_kinds_of_the_questions(
-    feedback: Feedback, writer: Writer
-) -> None:
-    outcome = await writer.run(answer(feedback, {"why": "Tốt\nlắm", "where": "Huế", "recommend": 9}, channel="email"))
-
-    response = response_in(feedback, outcome.value.response_id)
-    assert outcome.value.created
-    assert (response.survey_key, response.survey_version, response.customer_id) == ("s", 1, CUSTOMER)
-    assert response.channel == "email"
-    assert response.answers == [
-        {"question": "recommend", "kind": "nps", "value": 9},
-        {"question": "where", "kind": "choice", "value": "Huế"},
-        {"question": "why", "kind": "text", "value": "Tốt\nlắm"},
-    ]
-
-
-async def test_the_version_that_was_answered_is_recorded(feedback: Feedback, writer: Writer) -> None:
-    await writer.run(publish(feedback, "Tên mới"))
-
-    outcome = await writer.run(answer(feedback, {"recommend": 9}))
-
-    assert response_in(feedback, outcome.value.response_id).survey_version == 2
-
-
-async def test_a_survey_that_was_never_published_is_not_found(feedback: Feedback, writer: Writer) -> None:
-    with pytest.raises(NotFound):
-        await writer.run(answer(feedback, {"recommend": 9}, key="unknown"))
-
-
-async def test_responses_without_an_id_are_all_different(feedback: Feedback, writer: Writer) -> None:
-    first = await writer.run(answer(feedback, {"recommend": 9}))
-    second = await writer.run(answer(feedback, {"recommend": 9}))
-
-    assert first.value.response_id != second.value.response_id
-
-
-async def test_the_same_response_again_stores_nothing_and_answers_with_the_first_position(
-    feedback: Feedback, writer: Writer
-) -> None:
-    moment = datetime(2026, 1, 2, 3, tzinfo=UTC)
-    first = await writer.run(answer(feedback, {"recommend": 9, "why": "ế"}, given_id="r-1", answered_at=moment))
-    # Published anew, the survey would not even take these answers any more.
-    await writer.run(publish(feedback, "Khác", Question("other", "nps", "?")))
-
-    again = await writer.run(
-        answer(
-            feedback,
-            {"why": "e\u0302\u0301", "recommend": 9},
-            given_id="r-1",
-            answered_at=moment.astimezone(timezone(timedelta(hours=7))),
+def test_answers_are_recorded_in_the_order_and_with_the_kinds_of_the_questions() -> None:
+    given(PUBLISHED).when(answer({"why": "Tốt\nlắm", "where": "Huế", "recommend": 9}, channel="email")).then(
+        stored(
+            Response.Created,
+            survey_id=str(Survey.id_of("s")),
+            survey_key="s",
+            survey_version=1,
+            customer_id=CUSTOMER,
+            channel="email",
+            answers=[
+                {"question": "recommend", "kind": "nps", "value": 9},
+                {"question": "where", "kind": "choice", "value": "Huế"},
+                {"question": "why", "kind": "text", "value": "Tốt\nlắm"},
+            ],
         )
     )
 
-    assert again == Outcome(RecordedResponse(first.value.response_id, created=False), first.position)
+
+def test_the_version_that_was_answered_is_recorded() -> None:
+    given(PUBLISHED, PublishSurvey("s", "Tên mới", QUESTIONS)).when(answer({"recommend": 9})).then(
+        stored(Response.Created, survey_version=2)
+    )
 
 
-async def test_the_same_response_twice_in_one_batch_is_recorded_once(feedback: Feedback, writer: Writer) -> None:
-    first, second = await writer.run_all([answer(feedback, {"recommend": 9}, given_id="r-1") for _ in range(2)])
+def test_when_it_was_answered_is_when_it_happened() -> None:
+    moment = datetime(2026, 1, 2, 3, tzinfo=UTC)
 
-    assert isinstance(first, Outcome)
-    assert second == Outcome(RecordedResponse(first.value.response_id, created=False), first.position)
+    given(PUBLISHED).when(answer({"recommend": 9}, answered_at=moment)).then(
+        stored(Response.Created, answered_at=moment, occurred_at=moment)
+    )
+
+
+def test_a_survey_that_was_never_published_is_not_found() -> None:
+    given().when(answer({"recommend": 9})).refused("not_found")
+
+
+def test_responses_without_an_id_are_all_different() -> None:
+    first = given(PUBLISHED).when(answer({"recommend": 9}))
+    second = given(PUBLISHED, *first.events).when(answer({"recommend": 9}))
+
+    assert first.result.created
+    assert second.result.created
+    assert first.result.response_id != second.result.response_id
+
+
+def test_the_same_response_again_stores_nothing_whatever_became_of_the_survey() -> None:
+    moment = datetime(2026, 1, 2, 3, tzinfo=UTC)
+    first = answer({"recommend": 9, "why": "ế"}, given_id="r-1", answered_at=moment)
+    # Published anew, the survey would not even take these answers any more.
+    changed = PublishSurvey("s", "Khác", (Question("other", "nps", "?"),))
+    again = answer(
+        {"why": "e\u0302\u0301", "recommend": 9},
+        given_id="r-1",
+        answered_at=moment.astimezone(timezone(timedelta(hours=7))),
+    )
+
+    given(PUBLISHED, first, changed).when(again).then().answers(SurveyAnswered(FIRST_ID, created=False))
 
 
 @pytest.mark.parametrize(
@@ -128,53 +107,38 @@ async def test_the_same_response_twice_in_one_batch_is_recorded_once(feedback: F
         {"customer_id": "00000000-0000-4000-8000-000000000000"},
     ],
 )
-async def test_the_same_response_id_with_other_content_is_a_conflict(
-    feedback: Feedback, writer: Writer, other: dict[str, Any]
-) -> None:
-    content: dict[str, Any] = {"answers": {"recommend": 1}, "given_id": "r-1"}
-    first = await writer.run(answer(feedback, **content))
+def test_the_same_response_id_with_other_content_is_a_conflict(other: dict[str, Any]) -> None:
+    then = given(PUBLISHED, AnswerSurvey("s", FIRST)).when(AnswerSurvey("s", replace(FIRST, **other)))
 
-    with pytest.raises(Conflict) as conflict:
-        await writer.run(answer(feedback, **{**content, **other}))
-
-    assert conflict.value.code == "response_conflict"
-    assert conflict.value.extra == {"response_id": first.value.response_id}
+    then.refused("response_conflict")
+    assert then.error is not None
+    assert then.error.extra == {"response_id": FIRST_ID}
 
 
-async def test_response_ids_belong_to_their_survey(feedback: Feedback, writer: Writer) -> None:
-    await writer.run(Command(lambda unit: feedback.publish_survey(unit, "t", title="T", questions=QUESTIONS)))
+def test_the_same_response_id_in_another_survey_is_another_response() -> None:
+    other = given(PUBLISHED, PublishSurvey("t", "T", QUESTIONS), AnswerSurvey("s", FIRST)).when(
+        AnswerSurvey("t", FIRST)
+    )
 
-    one = await writer.run(answer(feedback, {"recommend": 1}, given_id="r-1"))
-    other = await writer.run(answer(feedback, {"recommend": 2}, key="t", given_id="r-1"))
-
-    assert other.value.created
-    assert other.value.response_id != one.value.response_id
-
-
-@pytest.fixture
-def survey() -> Survey:
-    return Survey.publish("s", "Sau khi mua hàng", QUESTIONS)
-
-
-def refused(survey: Survey, answers: dict[str, Any]) -> list[tuple[str, str]]:
-    with pytest.raises(InvalidInput) as error:
-        survey.check(answers)
-    return [(one.field, one.code) for one in error.value.errors]
+    assert other.result.created
+    assert other.result.response_id != FIRST_ID
 
 
 @pytest.mark.parametrize("value", [True, False, 9.0, 9.5, "9", None, [9], {"value": 9}, 1e20])
-def test_a_scale_is_answered_with_an_integer(survey: Survey, value: Any) -> None:
-    assert refused(survey, {"recommend": value}) == [("/answers/recommend", "not_an_integer")]
+def test_a_scale_is_answered_with_an_integer(value: Any) -> None:
+    given(PUBLISHED).when(answer({"recommend": value})).refused("not_an_integer", at="/answers/recommend")
 
 
 @pytest.mark.parametrize(
     ("question", "least", "greatest"), [("recommend", 0, 10), ("satisfied", 1, 5), ("effort", 1, 7), ("stars", 1, 5)]
 )
-def test_a_scale_is_answered_within_its_bounds(survey: Survey, question: str, least: int, greatest: int) -> None:
+def test_a_scale_is_answered_within_its_bounds(question: str, least: int, greatest: int) -> None:
     for value in (least, greatest):
-        assert survey.check({"recommend": 5, question: value})
+        given(PUBLISHED).when(answer({"recommend": 5, question: value})).then(stored(Response.Created))
     for value in (least - 1, greatest + 1):
-        assert refused(survey, {"recommend": 5, question: value}) == [(f"/answers/{question}", "out_of_scale")]
+        given(PUBLISHED).when(answer({"recommend": 5, question: value})).refused(
+            "out_of_scale", at=f"/answers/{question}"
+        )
 
 
 @pytest.mark.parametrize(
@@ -191,28 +155,34 @@ def test_a_scale_is_answered_within_its_bounds(survey: Survey, question: str, le
         ("why", None, "not_text"),
     ],
 )
-def test_choices_and_texts_are_checked(survey: Survey, question: str, value: Any, code: str) -> None:
-    assert refused(survey, {"recommend": 5, question: value}) == [(f"/answers/{question}", code)]
+def test_choices_and_texts_are_checked(question: str, value: Any, code: str) -> None:
+    given(PUBLISHED).when(answer({"recommend": 5, question: value})).refused(code, at=f"/answers/{question}")
 
 
-def test_a_text_may_have_two_thousand_characters(survey: Survey) -> None:
-    assert survey.check({"recommend": 5, "why": "ế" * 2000})
+def test_a_text_may_have_two_thousand_characters() -> None:
+    given(PUBLISHED).when(answer({"recommend": 5, "why": "ế" * 2000})).then(stored(Response.Created))
 
 
-def test_required_questions_must_be_answered_and_others_need_not(survey: Survey) -> None:
-    assert refused(survey, {"stars": 5}) == [("/answers/recommend", "required_answer_missing")]
-    assert refused(survey, {}) == [("/answers/recommend", "required_answer_missing")]
-    assert survey.check({"recommend": 0}) == [{"question": "recommend", "kind": "nps", "value": 0}]
+def test_required_questions_must_be_answered_and_others_need_not() -> None:
+    for answers in ({"stars": 5}, {}):
+        then = given(PUBLISHED).when(answer(answers))
+        assert refusals(then) == [("/answers/recommend", "required_answer_missing")]
+
+    given(PUBLISHED).when(answer({"recommend": 0})).then(
+        stored(Response.Created, answers=[{"question": "recommend", "kind": "nps", "value": 0}])
+    )
 
 
 def test_a_response_answers_something() -> None:
-    survey = Survey.publish("s", "T", [Question("why", "text", "?")])
+    optional = PublishSurvey("s", "T", (Question("why", "text", "?"),))
 
-    assert refused(survey, {}) == [("/answers", "no_answers")]
+    given(optional).when(answer({})).refused("no_answers", at="/answers")
 
 
-def test_every_wrong_answer_is_named_by_its_json_pointer(survey: Survey) -> None:
-    assert refused(survey, {"a/b~c": 1, "stars": 6, "effort": "x"}) == [
+def test_every_wrong_answer_is_named_by_its_json_pointer() -> None:
+    then = given(PUBLISHED).when(answer({"a/b~c": 1, "stars": 6, "effort": "x"}))
+
+    assert refusals(then) == [
         ("/answers/a~1b~0c", "unknown_question"),
         ("/answers/effort", "not_an_integer"),
         ("/answers/recommend", "required_answer_missing"),

@@ -140,7 +140,7 @@ async def test_publishing_says_created_unchanged_and_changed(api: httpx.AsyncCli
 
     assert [one.status_code for one in (created, unchanged, changed)] == [201, 200, 200]
     assert [one.json()["version"] for one in (created, unchanged, changed)] == [1, 1, 2]
-    assert unchanged.json() == created.json()
+    assert unchanged.json() == {**created.json(), "created": False}
     assert changed.json()["position"] > created.json()["position"]
 
 
@@ -157,7 +157,7 @@ async def test_a_response_with_its_sender_s_id_is_recorded_once(api: httpx.Async
     other = await api.post(f"{survey}/answers", json={**body, "answers": {"recommend": 8}})
 
     assert (first.status_code, again.status_code) == (201, 200)
-    assert again.json() == first.json()
+    assert (first.json()["created"], again.json()) == (True, {**first.json(), "created": False})
     assert problem(other)[:2] == (409, "response_conflict")
     assert other.json()["response_id"] == first.json()["response_id"]
 

@@ -11,7 +11,7 @@ from crm_contracts.events import feedback as public
 from crm_shared.application.idempotency import IdempotencyRecord
 from crm_shared.domain import Aggregate, CommandContext, command_context
 from crm_shared.http.requests import BODY_LIMIT
-from feedback_service.domain import Question, Response, Survey
+from feedback_service.domain import Question, Response, ResponseFacts, Survey
 from feedback_service.publishing import publish
 
 CUSTOMER = "3f0d4a52-6a0e-4b0f-9a51-0c6f4f1d2b7e"
@@ -28,8 +28,7 @@ def survey() -> Survey:
 
 
 def give(survey: Survey, answers: dict[str, Any], **rest: Any) -> Response:
-    options = {"channel": None, "answered_at": None, "given_id": None, **rest}
-    return Response.give(survey, customer_id=CUSTOMER, answers=answers, **options)
+    return Response.give(survey, ResponseFacts(CUSTOMER, answers, **rest))
 
 
 def only_event(aggregate: Aggregate) -> Any:
@@ -93,7 +92,7 @@ def test_the_caller_s_own_response_id_stays_private(survey: Survey) -> None:
 
 def test_idempotency_keys_stay_private() -> None:
     record = IdempotencyRecord._create(
-        IdempotencyRecord.Created, fingerprint="f", status=200, body={}, answered_with=[], id=Survey.id_of("x")
+        IdempotencyRecord.Created, fingerprint="f", result={}, answered_with=[], id=Survey.id_of("x")
     )
 
     assert [publish(event) for event in record.collect_events()] == [None]
@@ -118,7 +117,7 @@ def test_the_largest_response_that_the_interface_takes_fits_into_a_record() -> N
 
 def test_when_it_was_answered_is_the_public_event_s_time(survey: Survey) -> None:
     moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    with command_context(CommandContext(occurred_at=moment)):
+    with command_context(CommandContext(), moment):
         event = only_event(give(survey, {"recommend": 0}, answered_at=moment))
     said = publish(event)
     assert said is not None

@@ -9,11 +9,12 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from crm_shared.mongo import Document
-from crm_shared.projections.generations import Generations
+from crm_shared.queries import View
 from crm_shared.settings import Settings
-from feedback_service import projections, queries
+from feedback_service import queries
+from feedback_service.projections import RESPONSES
 
-RESPONSES = 5_000
+COUNT = 5_000
 SURVEY: dict[str, Any] = {
     "survey_id": "s1",
     "key": "s",
@@ -53,10 +54,10 @@ def response(number: int) -> Document:
 
 
 async def test_the_results_of_thousands_of_responses_are_exact(database: AsyncDatabase[Document]) -> None:
-    documents = [response(number) for number in range(RESPONSES)]
-    await database[projections.RESPONSES].insert_many(documents)
+    documents = [response(number) for number in range(COUNT)]
+    await View(database, RESPONSES, 1).documents.insert_many(documents)
 
-    results = await queries.results(Generations(database), SURVEY)
+    results = await queries.results(View(database, RESPONSES, 1), SURVEY)
 
     ours = [document for document in documents if document["survey_id"] == "s1"]
     given = [one for document in ours for one in document["answers"]]
@@ -73,7 +74,7 @@ async def test_the_results_of_thousands_of_responses_are_exact(database: AsyncDa
 
 
 async def test_a_survey_without_responses_has_empty_results(database: AsyncDatabase[Document]) -> None:
-    results = await queries.results(Generations(database), SURVEY)
+    results = await queries.results(View(database, RESPONSES, 1), SURVEY)
 
     assert results["count"] == 0
     assert results["questions"][0]["nps"] == {"score": None, "promoters": 0, "passives": 0, "detractors": 0}

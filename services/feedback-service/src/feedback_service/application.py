@@ -1,88 +1,96 @@
-"""What people and systems do with surveys: one method per use case."""
+"""The commands of feedback-service: what each reads, decides and answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from uuid import UUID
 
-from crm_shared.application import Unit
+from crm_shared.application import Command, Unit
 from crm_shared.domain import NotFound
-from crm_shared.postgres import EventSourcedApplication
-from feedback_service.domain import Question, Response, Survey, one_spelling
+from feedback_service.domain import Question, Response, ResponseFacts, Survey
 
 
 @dataclass(frozen=True, slots=True)
-class PublishedSurvey:
-    """The survey as it stands after a publication, and whether it is new."""
+class SurveyPublished:
+    """The survey as it is published now; `created` tells whether it is new."""
 
     survey_id: str
+    key: str
     version: int
     created: bool
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedResponse:
-    """The response as it is recorded, and whether it is new."""
+class PublishSurvey(Command[SurveyPublished]):
+    """Publish a survey, or publish it anew with the next version; the same content again stores nothing.
+
+    Raises `InvalidInput` when its questions break a rule.
+    """
+
+    key: str
+    title: str
+    questions: Sequence[Question]
+
+    @property
+    def reads(self) -> Sequence[UUID]:
+        return (Survey.id_of(self.key),)
+
+    def decide(self, unit: Unit) -> SurveyPublished:
+        published = unit.find(Survey, Survey.id_of(self.key))
+        if published is None:
+            survey = Survey.publish(self.key, self.title, self.questions)
+        else:
+            survey = published
+            survey.revise(self.title, self.questions)
+        unit.save(survey)
+        return SurveyPublished(str(survey.id), self.key, survey.published_version, created=published is None)
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyAnswered:
+    """The response is on record; `created` tells whether it is new."""
 
     response_id: str
     created: bool
 
 
-class Feedback(EventSourcedApplication):
-    """The event store of feedback and its use cases. Each runs on the writer's thread."""
+@dataclass(frozen=True, slots=True)
+class AnswerSurvey(Command[SurveyAnswered]):
+    """Record what a customer, known elsewhere or not, answered; the sender's id makes a repetition harmless.
 
-    name = "feedback"
+    Raises `NotFound` for a survey that was never published, `InvalidInput` for answers that it does not take, and
+    `Conflict` (response_conflict) when the sender's id came before with other content.
+    """
 
-    def publish_survey(self, unit: Unit, key: str, *, title: str, questions: Sequence[Question]) -> PublishedSurvey:
-        """Publish a survey, or publish it anew; the same content again stores nothing.
+    survey_key: str
+    facts: ResponseFacts
 
-        Raises `InvalidInput` when its questions break a rule.
-        """
-        survey = unit.find(Survey, Survey.id_of(key))
-        created = survey is None
+    @property
+    def reads(self) -> Sequence[UUID]:
+        survey = Survey.id_of(self.survey_key)
+        return (survey,) if self._given is None else (survey, self._given)
+
+    @property
+    def occurred_at(self) -> datetime | None:
+        return self.facts.answered_at
+
+    def decide(self, unit: Unit) -> SurveyAnswered:
+        facts = self.facts.in_one_spelling()
+        # Looked at before the survey, so that a repetition answers with the first position and is not checked against
+        # a survey that has changed since.
+        recorded = None if self._given is None else unit.find(Response, self._given)
+        if recorded is not None:
+            recorded.expect(facts)
+            return SurveyAnswered(str(recorded.id), created=False)
+        survey = unit.find(Survey, Survey.id_of(self.survey_key))
         if survey is None:
-            survey = Survey.publish(key, title, questions)
-        else:
-            survey.revise(title, questions)
-        unit.save(survey)
-        return PublishedSurvey(str(survey.id), survey.published_version, created)
-
-    def answer_survey(
-        self,
-        unit: Unit,
-        key: str,
-        *,
-        customer_id: str,
-        answers: Mapping[str, Any],
-        channel: str | None = None,
-        answered_at: datetime | None = None,
-        given_id: str | None = None,
-    ) -> RecordedResponse:
-        """Record what a customer, known elsewhere or not, answered; `given_id` makes a repetition harmless.
-
-        Raises `NotFound` for a survey that was never published, `InvalidInput` for answers that it does not take,
-        and `Conflict` (response_conflict) when `given_id` came before with other content.
-        """
-        answers = one_spelling(answers)
-        if given_id is not None:
-            # Looked at before the survey, so that a repetition answers with the first position and is not checked
-            # against a survey that has changed since.
-            recorded = unit.find(Response, Response.id_of(key, given_id))
-            if recorded is not None:
-                recorded.require_same(
-                    customer_id=customer_id, answers=answers, channel=channel, answered_at=answered_at
-                )
-                return RecordedResponse(str(recorded.id), created=False)
-        survey = unit.find(Survey, Survey.id_of(key))
-        if survey is None:
-            raise NotFound(f"there is no survey {key}")
-        response = Response.give(
-            survey,
-            customer_id=customer_id,
-            answers=answers,
-            channel=channel,
-            answered_at=answered_at,
-            given_id=given_id,
-        )
+            raise NotFound(f"there is no survey {self.survey_key}")
+        response = Response.give(survey, facts)
         unit.save(response)
-        return RecordedResponse(str(response.id), created=True)
+        return SurveyAnswered(str(response.id), created=True)
+
+    @property
+    def _given(self) -> UUID | None:
+        """The id of the response that the sender knows by an id of its own."""
+        given_id = self.facts.given_id
+        return None if given_id is None else Response.id_of(self.survey_key, given_id)

@@ -1,23 +1,21 @@
-"""feedback-service as a process: what it is made of, and its command line."""
+"""Starts feedback: `feedback-service api|relay|project|run`."""
 
 from crm_shared.process import Definition, run
-from feedback_service import api, projections
-from feedback_service.application import Feedback
-from feedback_service.publishing import publish
+from feedback_service import api, publishing
+from feedback_service.projections import RESPONSES, SURVEYS
 
 DEFINITION = Definition(
     service="feedback",
     description="Surveys, the answers to them, and their results.",
     port=8104,
-    routers=[api.router],
-    application=Feedback,
-    publish=publish,
-    projections=lambda runtime: [projections.surveys(runtime.database), projections.responses(runtime.database)],
+    routers=api.ROUTERS,
+    publish=publishing.publish,
+    projections=[SURVEYS, RESPONSES],
 )
 
 
 def main() -> None:
-    """Run the service from the command line."""
+    """The console command `feedback-service`."""
     run(DEFINITION)
 
 

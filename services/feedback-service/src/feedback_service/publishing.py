@@ -29,7 +29,8 @@ def publish(event: Any) -> Publication | None:
                     answers=_answers(event.answers),
                 ),
             )
-    return None
+        case _:
+            return None
 
 
 def _published(event: Survey.Created | Survey.Revised, version: int) -> Publication:

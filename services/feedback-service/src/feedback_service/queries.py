@@ -5,39 +5,43 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from pymongo.asynchronous.collection import AsyncCollection
+from pymongo import ASCENDING
 
+from crm_shared.domain import NotFound
 from crm_shared.mongo import Document
-from crm_shared.projections.generations import Generations
+from crm_shared.queries import View, read_cursor, write_cursor
 from feedback_service import scores
-from feedback_service.projections import RESPONSES, RESPONSES_VIEW, SURVEYS, SURVEYS_VIEW
 
 
-async def survey(views: Generations, key: str) -> Document | None:
-    """The survey with this key, as it stands."""
-    return await (await views.collection(SURVEYS_VIEW, SURVEYS)).find_one({"key": key})
+async def survey(surveys: View, key: str) -> Document:
+    """The survey with this key, as it stands; raises `NotFound`."""
+    found = await surveys.documents.find_one({"key": key})
+    if found is None:
+        raise NotFound(f"there is no survey {key}")
+    return found
 
 
-async def surveys(views: Generations, *, after: str, limit: int) -> list[Document]:
-    """Up to `limit` surveys whose keys come after `after`, by key."""
-    found = await views.collection(SURVEYS_VIEW, SURVEYS)
-    return await found.find({"key": {"$gt": after}}).sort("key", 1).limit(limit).to_list()
+async def by_key(surveys: View, *, limit: int, cursor: str | None) -> tuple[list[Document], str | None]:
+    """Up to `limit` surveys by key, and the cursor of the next page if there is one."""
+    last = read_cursor(cursor, str)[0] if cursor is not None else ""
+    found = await surveys.documents.find({"key": {"$gt": last}}).sort("key", ASCENDING).limit(limit + 1).to_list()
+    items = found[:limit]
+    return items, write_cursor(items[-1]["key"]) if len(found) > limit else None
 
 
-async def results(views: Generations, survey: Mapping[str, Any]) -> Document:
+async def results(responses: View, survey: Mapping[str, Any]) -> Document:
     """The results of a survey over all responses to it, whichever version they answered.
 
     Answers whose question has left the survey, or is of another kind now, are not counted; a choice that is no
     longer offered is.
     """
-    responses = await views.collection(RESPONSES_VIEW, RESPONSES)
     counts = await _counts(responses, survey["survey_id"])
     return {
         "survey": survey["key"],
         "survey_id": survey["survey_id"],
         "version": survey["version"],
         "title": survey["title"],
-        "count": await responses.count_documents({"survey_id": survey["survey_id"]}),
+        "count": await responses.documents.count_documents({"survey_id": survey["survey_id"]}),
         "questions": [
             question_results(question, counts.get((question["key"], question["kind"]), {}))
             for question in survey["questions"]
@@ -67,7 +71,7 @@ def question_results(question: Mapping[str, Any], counts: Mapping[Any, int]) -> 
     }
 
 
-async def _counts(responses: AsyncCollection[Document], survey_id: str) -> Mapping[tuple[str, str], Mapping[Any, int]]:
+async def _counts(responses: View, survey_id: str) -> Mapping[tuple[str, str], Mapping[Any, int]]:
     """How often each value was answered, per question key and kind."""
     pipeline: list[Document] = [
         {"$match": {"survey_id": survey_id}},
@@ -85,7 +89,7 @@ async def _counts(responses: AsyncCollection[Document], survey_id: str) -> Mappi
         },
     ]
     counts: dict[tuple[str, str], dict[Any, int]] = defaultdict(dict)
-    async for row in await responses.aggregate(pipeline):
+    async for row in await responses.documents.aggregate(pipeline):
         answer = row["_id"]
         value = answer.get("choice") if answer.get("number") is None else answer["number"]
         counts[answer["question"], answer["kind"]][value] = row["count"]

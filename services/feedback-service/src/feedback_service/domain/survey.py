@@ -1,13 +1,11 @@
-"""Surveys and the responses to them: questions, scales, and the rules that answers are checked against."""
+"""The survey: its questions, and the rules that answers are checked against."""
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any
-from uuid import UUID, uuid4
+from typing import Any, Self
+from uuid import UUID
 
-from crm_shared.domain import Aggregate, Conflict, FieldError, InvalidInput, derived_id
+from crm_shared.domain import Aggregate, FieldError, InvalidInput, derived_id
 from feedback_service.scores import SCALES
 
 FEWEST_CHOICES, MOST_CHOICES = 2, 50
@@ -29,7 +27,7 @@ class Question:
         return {**asdict(self), "choices": list(self.choices)}
 
     @classmethod
-    def from_dict(cls, held: Mapping[str, Any]) -> "Question":
+    def from_dict(cls, held: Mapping[str, Any]) -> Self:
         """The question that an event holds."""
         return cls(held["key"], held["kind"], held["prompt"], held["required"], tuple(held["choices"]))
 
@@ -74,11 +72,6 @@ def check_questions(questions: Sequence[Question]) -> None:
         elif len(set(question.choices)) < len(question.choices):
             errors.append(FieldError(f"{place}/choices", "duplicate_choice", "the choices differ from each other"))
     _raise(errors)
-
-
-def one_spelling(answers: Mapping[str, Any]) -> dict[str, Any]:
-    """The answers with their text in Unicode's NFC, so that one Vietnamese word is one choice however it was typed."""
-    return {key: unicodedata.normalize("NFC", value) if type(value) is str else value for key, value in answers.items()}
 
 
 class Survey(Aggregate):
@@ -127,7 +120,7 @@ class Survey(Aggregate):
         return derived_id("survey", key)
 
     @classmethod
-    def publish(cls, key: str, title: str, questions: Sequence[Question]) -> "Survey":
+    def publish(cls, key: str, title: str, questions: Sequence[Question]) -> Self:
         """A new survey. Raises `InvalidInput` when its questions break a rule."""
         check_questions(questions)
         return cls._create(
@@ -174,97 +167,6 @@ class Survey(Aggregate):
             for key, question in questions.items()
             if key in answers
         ]
-
-
-class Response(Aggregate):
-    """What one customer answered to one survey, once and for all."""
-
-    TOPIC = "feedback.Response"
-
-    class Event(Aggregate.Event):
-        """Base of its events."""
-
-    class Created(Event, Aggregate.Created):
-        """The survey was answered. `given_id` and `answered_at` are the caller's, if it gave any."""
-
-        TOPIC = "feedback.SurveyAnswered.v1"
-        survey_id: str
-        survey_key: str
-        survey_version: int
-        customer_id: str
-        channel: str | None
-        answers: list[dict[str, Any]]
-        given_id: str | None
-        answered_at: datetime | None
-
-    def __init__(
-        self,
-        survey_id: str,
-        survey_key: str,
-        survey_version: int,
-        customer_id: str,
-        channel: str | None,
-        answers: list[dict[str, Any]],
-        given_id: str | None,
-        answered_at: datetime | None,
-    ) -> None:
-        self.survey_id = survey_id
-        self.survey_key = survey_key
-        self.survey_version = survey_version
-        self.customer_id = customer_id
-        self.channel = channel
-        self.answers = answers
-        self.given_id = given_id
-        self.answered_at = answered_at
-
-    @staticmethod
-    def id_of(survey_key: str, given_id: str) -> UUID:
-        """The id of the response that the caller knows by `given_id`."""
-        return derived_id("response", survey_key, given_id)
-
-    @classmethod
-    def give(
-        cls,
-        survey: Survey,
-        *,
-        customer_id: str,
-        answers: Mapping[str, Any],
-        channel: str | None,
-        answered_at: datetime | None,
-        given_id: str | None,
-    ) -> "Response":
-        """A new response to the survey as it stands. Raises `InvalidInput` for answers that it does not take."""
-        return cls._create(
-            cls.Created,
-            id=uuid4() if given_id is None else cls.id_of(survey.key, given_id),
-            survey_id=str(survey.id),
-            survey_key=survey.key,
-            survey_version=survey.published_version,
-            customer_id=customer_id,
-            channel=channel,
-            answers=survey.check(answers),
-            given_id=given_id,
-            answered_at=answered_at,
-        )
-
-    def require_same(
-        self, *, customer_id: str, answers: Mapping[str, Any], channel: str | None, answered_at: datetime | None
-    ) -> None:
-        """Raise `Conflict` (response_conflict) unless this content, sent again, is the one recorded."""
-        same = (
-            customer_id == self.customer_id
-            and channel == self.channel
-            and answered_at == self.answered_at
-            # 1 and True are equal in Python and different as answers.
-            and {key: (type(value), value) for key, value in answers.items()}
-            == {one["question"]: (type(one["value"]), one["value"]) for one in self.answers}
-        )
-        if not same:
-            raise Conflict(
-                f"response {self.given_id} to survey {self.survey_key} is recorded with other content",
-                code="response_conflict",
-                response_id=str(self.id),
-            )
 
 
 def _wrong(question: str, code: str, message: str) -> FieldError:
