@@ -21,7 +21,7 @@ PYPROJECTS := $(wildcard shared/*/pyproject.toml services/*/pyproject.toml deplo
 DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(PYPROJECTS))
 SOURCES := $(addsuffix /src,$(DISTRIBUTIONS)) benchmarks docs/examples conftest.py
 TESTS := $(wildcard shared/*/tests services/*/tests deploy/*/tests tests)
-DOCKERFILES := $(wildcard services/*/Dockerfile)
+IMAGE_FILE := deploy/images/Dockerfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test test-faults test-kafka lint format types imports contracts deployment bench lock clean
@@ -67,10 +67,10 @@ contracts: $(INSTALLED) ## Check that schemas, AsyncAPI and docs/events.md say w
 	$(BIN)/python -m crm_contracts.tooling.schemas --check
 	$(BIN)/python -m crm_contracts.tooling.docs --check
 
-deployment: $(INSTALLED) ## Check docker-compose.yml and the Dockerfiles
+deployment: $(INSTALLED) ## Check docker-compose.yml and the image file
 	$(BIN)/yamllint --strict docker-compose.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
-	$(BIN)/hadolint --failure-threshold style $(DOCKERFILES)
+	$(BIN)/hadolint --failure-threshold style $(IMAGE_FILE)
 
 bench: $(INSTALLED) ## Measure speed against the limits of the stores: make bench ONLY=relay ARGS=--json
 	@$(BIN)/python -m benchmarks $(ONLY) $(ARGS)

@@ -1,7 +1,14 @@
-"""docker-compose.yml, the Dockerfiles and the locks agree with the code that they deploy."""
+"""docker-compose.yml, the image file and the locks agree with the code that they deploy."""
 
+import json
+import os
 import re
+import subprocess
+import sys
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +17,16 @@ import yaml
 from packaging.requirements import Requirement
 
 from crm_shared.settings import Settings
-from relata_local.services import FIRST_PORT, SERVICES
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVERS = {"kafka", "mongodb", "postgres"}
-PORTS = {service: FIRST_PORT + number for number, service in enumerate(SERVICES)}
+SERVICES = sorted(path.name.removesuffix("-service") for path in (ROOT / "services").glob("*-service"))
+DEFINITIONS = {service: import_module(f"{service}_service.main").DEFINITION for service in SERVICES}
+IMAGE_FILE = ROOT / "deploy" / "images" / "Dockerfile"
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 PROJECTS = sorted(
-    [
-        *ROOT.glob("shared/*/pyproject.toml"),
-        *ROOT.glob("services/*/pyproject.toml"),
-        *ROOT.glob("deploy/*/pyproject.toml"),
-    ]
+    project for folder in ("shared", "services", "deploy") for project in ROOT.glob(f"{folder}/*/pyproject.toml")
 )
 OURS = {tomllib.loads(project.read_text(encoding="utf-8"))["project"]["name"] for project in PROJECTS}
 
@@ -30,13 +34,9 @@ each_service = pytest.mark.parametrize("service", SERVICES)
 each_lock = pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
 
 
-def dockerfile(service: str) -> str:
-    return (ROOT / "services" / f"{service}-service" / "Dockerfile").read_text(encoding="utf-8")
-
-
-def instructions(service: str, name: str) -> list[str]:
-    """The arguments of each instruction of this name, continuation lines joined."""
-    joined = dockerfile(service).replace("\\\n", " ")
+def instructions(name: str) -> list[str]:
+    """The arguments of each instruction of this name in the image file, continuation lines joined."""
+    joined = IMAGE_FILE.read_text(encoding="utf-8").replace("\\\n", "")
     return [line.removeprefix(f"{name} ") for line in joined.splitlines() if line.startswith(f"{name} ")]
 
 
@@ -53,10 +53,17 @@ def normalised(name: str) -> str:
 
 
 def test_compose_runs_every_service_of_the_repository_and_the_three_servers() -> None:
-    folders = {path.name.removesuffix("-service") for path in (ROOT / "services").glob("*-service")}
+    assert set(COMPOSE["services"]) == {*SERVICES, *SERVERS}
 
-    assert set(COMPOSE["services"]) == folders | SERVERS
-    assert folders == set(SERVICES)
+
+def test_a_service_differs_in_compose_by_its_name_its_port_and_whether_it_owns_events() -> None:
+    own = {"image", "build", "ports"}
+    shared = {
+        json.dumps({name: value for name, value in COMPOSE["services"][service].items() if name not in own})
+        for service in SERVICES
+    }
+
+    assert len(shared) == 2
 
 
 @each_service
@@ -79,10 +86,10 @@ def test_a_service_reaches_its_stores_by_the_names_that_compose_gives_them(servi
     assert composed["depends_on"] == {server: {"condition": "service_healthy"} for server in needed}
 
 
-def test_the_one_service_without_an_event_store_is_not_told_where_one_is() -> None:
-    without = {service for service in SERVICES if "POSTGRES_HOST" not in COMPOSE["services"][service]["environment"]}
+def test_only_services_that_own_events_are_told_where_the_event_store_is() -> None:
+    told = {service for service in SERVICES if "POSTGRES_HOST" in COMPOSE["services"][service]["environment"]}
 
-    assert without == {"customer360"}
+    assert told == {service for service in SERVICES if DEFINITIONS[service].application is not None}
 
 
 def test_postgres_is_made_with_the_database_and_user_that_services_ask_for() -> None:
@@ -106,12 +113,14 @@ def test_images_of_others_have_a_version() -> None:
         assert re.match(r"\d", tag), COMPOSE["services"][server]["image"]
 
 
-def test_every_port_is_on_loopback_only() -> None:
+def test_every_port_is_on_loopback_only_and_a_service_has_its_own() -> None:
     published = {name: one["ports"] for name, one in COMPOSE["services"].items() if "ports" in one}
 
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
-    assert {name: f"127.0.0.1:{port}:{port}" for name, port in PORTS.items()} == {
-        name: ports[0] for name, ports in published.items() if name in SERVICES
+    ports = {service: definition.port for service, definition in DEFINITIONS.items()}
+    assert len(set(ports.values())) == len(ports)
+    assert {service: [f"127.0.0.1:{port}:{port}"] for service, port in ports.items()} == {
+        name: ports for name, ports in published.items() if name in SERVICES
     }
 
 
@@ -124,50 +133,90 @@ def test_everything_keeps_its_data_in_a_named_volume_and_says_when_it_is_healthy
 
 
 @each_service
-def test_compose_builds_a_service_from_its_own_dockerfile(service: str) -> None:
-    assert COMPOSE["services"][service]["build"] == {
+def test_compose_builds_a_service_from_the_one_image_file(service: str) -> None:
+    composed = COMPOSE["services"][service]
+
+    assert ROOT / composed["build"]["dockerfile"] == IMAGE_FILE
+    assert composed["build"] == {
         "context": ".",
-        "dockerfile": f"services/{service}-service/Dockerfile",
+        "dockerfile": str(IMAGE_FILE.relative_to(ROOT)),
+        "args": {"SERVICE": service},
     }
+    assert composed["image"].partition(":")[0] == f"relata/{service}-service"
 
 
 @each_service
-def test_what_a_dockerfile_copies_exists_and_names_no_other_service(service: str) -> None:
-    copied = [word for line in instructions(service, "COPY") if "--from" not in line for word in line.split()[:-1]]
+def test_what_the_image_file_copies_exists_and_reaches_the_build(service: str) -> None:
+    copied = [word for line in instructions("COPY") if "--from" not in line for word in line.split()[:-1]]
+    sources = [source.replace("${SERVICE}", service) for source in copied]
+    reaching = re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(encoding="utf-8"), re.MULTILINE)
 
-    assert "shared/" in copied
-    assert all((ROOT / source).exists() for source in copied)
-    others = [other for other in SERVICES if other != service and f"{other}-service" in dockerfile(service)]
-    assert others == []
+    assert {"shared/", f"services/{service}-service/"} <= set(sources)
+    assert all((ROOT / source).exists() for source in sources)
+    assert {source.partition("/")[0] for source in sources} == set(reaching)
 
 
-@each_service
-def test_an_image_has_a_pinned_base_an_unprivileged_user_and_a_health_check(service: str) -> None:
-    bases = [line.split()[0] for line in instructions(service, "FROM")]
+def test_the_image_file_names_no_service() -> None:
+    code = [line for line in IMAGE_FILE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+
+    assert [line for line in code for service in SERVICES if service in line and "SERVICE:?" not in line] == []
+
+
+def test_every_distribution_that_services_share_is_built_into_the_image() -> None:
+    shared = {project.parent for project in PROJECTS if project.parent.parent.name == "shared"}
+
+    assert shared == set(ROOT.glob("shared/*/"))
+    assert any("pip wheel" in run and " ./shared/*/ " in run for run in instructions("RUN"))
+
+
+def test_an_image_has_a_pinned_base_and_an_unprivileged_user() -> None:
+    bases = [line.split()[0] for line in instructions("FROM")]
 
     assert all(re.fullmatch(r"python:3\.\d+-slim-[a-z]+", base) for base in bases)
-    assert instructions(service, "USER") == ["10001:10001"]
-    assert "/readyz" in instructions(service, "HEALTHCHECK")[0]
+    assert instructions("USER") == ["10001:10001"]
 
 
 @each_service
-def test_an_image_starts_its_service_with_all_roles_on_its_port(service: str) -> None:
+def test_an_image_starts_its_service_with_all_roles(service: str) -> None:
     project = tomllib.loads((ROOT / f"services/{service}-service/pyproject.toml").read_text(encoding="utf-8"))
 
-    assert instructions(service, "ENTRYPOINT") == [f'["{service}-service"]']
-    assert instructions(service, "CMD") == ['["run"]']
-    assert f"{service}-service" in project["project"]["scripts"]
-    assert instructions(service, "EXPOSE") == [str(PORTS[service])]
-    assert f"HTTP_PORT={PORTS[service]}" in instructions(service, "ENV")[-1]
+    assert project["project"]["scripts"] == {f"{service}-service": f"{service}_service.main:main"}
+    assert any('ln -s "${SERVICE}-service" /app/bin/service' in run for run in instructions("RUN"))
+    assert instructions("ENTRYPOINT") == ['["service"]']
+    assert instructions("CMD") == ['["run"]']
 
 
-def test_every_dockerfile_says_the_same_of_its_own_service() -> None:
-    generic = {
-        dockerfile(service).replace(f"{service}_service", "NAME").replace(service, "NAME").replace(str(port), "PORT")
-        for service, port in PORTS.items()
-    }
+@pytest.mark.parametrize("by_setting", [True, False], ids=["of HTTP_PORT", "of the service"])
+def test_the_health_check_of_an_image_asks_for_readiness_at_the_port(by_setting: bool, tmp_path: Path) -> None:
+    asked: list[str] = []
 
-    assert len(generic) == 1
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing: a request is no news."""
+
+    server = HTTPServer(("127.0.0.1", 0), Ready)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = tmp_path / "port"
+    port.write_text("1\n" if by_setting else f"{server.server_port}\n")
+    program, *arguments = json.loads(instructions("HEALTHCHECK")[0].partition("CMD ")[2])
+    environment = {name: value for name, value in os.environ.items() if name != "HTTP_PORT"}
+    if by_setting:
+        environment["HTTP_PORT"] = str(server.server_port)
+
+    done = subprocess.run(
+        [sys.executable, *(part.replace("/app/port", str(port)) for part in arguments)], check=False, env=environment
+    )
+    server.shutdown()
+    server.server_close()
+
+    assert program == "python"
+    assert done.returncode == 0
+    assert asked == ["/readyz"]
 
 
 @each_lock
