@@ -1,7 +1,7 @@
 """Fixtures of every test tier: real servers once per run, fresh schemas and databases per test.
 
-The broker is the embedded one, or with `--kafka` Apache Kafka; then only the tests that use servers run, and with
-them those of tests/kafka.
+The servers are the embedded ones. With `--kafka` the broker is Apache Kafka, and with `--servers=containers` all three
+are the real ones; then only the tests that use servers run, and with `--kafka` those of tests/kafka as well.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from crm_shared.postgres import EventSourcedApplication
 from crm_shared.process import ROLES, Definition, Runtime, create_schema, open_runtime
 from crm_shared.projections.consumer import Consumer
 from crm_shared.settings import Settings
-from relata_kafka import BrokerFactory, broker_factory
+from relata_kafka import broker_factory, container_servers
 from relata_local.errors import LocalError
 from relata_local.servers import EmbeddedServers
 
@@ -30,33 +31,45 @@ from relata_local.servers import EmbeddedServers
 PATIENCE_SECONDS = 30.0
 
 ONLY_WITH_KAFKA = Path(__file__).parent / "tests" / "kafka"
-BROKER = pytest.StashKey[BrokerFactory]()
+MakeServers = Callable[[Path], EmbeddedServers]
+SERVERS = pytest.StashKey[MakeServers]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kafka", default="embedded", choices=("embedded", "apache", "testcontainers"))
+    parser.addoption("--servers", default="embedded", choices=("embedded", "containers"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    kafka = config.getoption("kafka")
+    in_containers = config.getoption("servers") == "containers"
+    if in_containers and kafka != "embedded":
+        raise pytest.UsageError("--servers=containers brings a broker of its own: leave --kafka out")
+    make: MakeServers
     try:
-        config.stash[BROKER] = broker_factory(config.getoption("kafka"))
+        make = container_servers() if in_containers else partial(EmbeddedServers, broker=broker_factory(kafka))
     except LocalError as error:
         raise pytest.UsageError(error.message) from None
+    config.stash[SERVERS] = make
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     return True if collection_path == ONLY_WITH_KAFKA and config.getoption("kafka") == "embedded" else None
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("kafka") != "embedded":
-        items[:] = [item for item in items if "servers" in getattr(item, "fixturenames", ())]
+    connected = [item for item in items if "servers" in getattr(item, "fixturenames", ())]
+    for item in connected:
+        item.add_marker(pytest.mark.servers)
+    if config.getoption("kafka") != "embedded" or config.getoption("servers") != "embedded":
+        items[:] = connected
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[EmbeddedServers]:
-    """PostgreSQL and a MongoDB-protocol server, started from wheels, and the broker that `--kafka` names."""
-    with EmbeddedServers(tmp_path_factory.mktemp("relata"), broker=pytestconfig.stash[BROKER]) as running:
+    """PostgreSQL, a broker and a MongoDB-protocol server: started from wheels, or what the options name."""
+    with pytestconfig.stash[SERVERS](tmp_path_factory.mktemp("relata")) as running:
         yield running
 
 

@@ -1,4 +1,4 @@
-"""The real Apache Kafka broker, one node, for tests: from its published jars, or in a container."""
+"""The real servers, for tests: Apache Kafka from its published jars, or it and the stores in containers."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 from relata_kafka.broker import Apache, ApacheKafka
 from relata_kafka.configuration import Security
 from relata_local.broker import BrokerServer, KafkaBroker
+from relata_local.servers import EmbeddedServers
 
-__all__ = ["Apache", "ApacheKafka", "BrokerFactory", "Security", "apache_kafka", "broker_factory"]
+__all__ = ["Apache", "ApacheKafka", "BrokerFactory", "Security", "apache_kafka", "broker_factory", "container_servers"]
 
 BrokerFactory = Callable[[Path, int], KafkaBroker]
 
@@ -31,3 +32,14 @@ def apache_kafka(kind: str) -> type[Apache]:
 
     jars.require()
     return ApacheKafka
+
+
+def container_servers() -> Callable[[Path], EmbeddedServers]:
+    """What makes PostgreSQL, Apache Kafka and MongoDB in containers, from a folder for what they note on this host.
+
+    Raises `LocalError`, in one line, when this machine cannot run containers.
+    """
+    from relata_kafka import container, stores
+
+    container.require()
+    return stores.ContainerServers

@@ -1,30 +1,16 @@
-"""The Apache Kafka broker in a container, through testcontainers: the same configuration, the same interface."""
+"""Servers in containers, through testcontainers, for machines with Docker: the same interface as a child process."""
 
 import atexit
 import importlib.util
-from pathlib import Path
+from abc import abstractmethod
 from typing import Any
 
 from relata_kafka import jars
 from relata_kafka.broker import Apache, new_cluster_id
-from relata_kafka.configuration import Security, format_arguments, server_properties
+from relata_kafka.configuration import format_arguments, server_properties
 from relata_local.errors import LocalError
 from relata_local.ports import HOST
-
-# What the container runs: its configuration comes in its environment, so that nothing of this host must be mounted.
-_SCRIPT = """
-set -eu
-mkdir -p /tmp/relata
-printf %s "$RELATA_PROPERTIES" > /tmp/relata/server.properties
-printf %s "$RELATA_CERTIFICATE" > /tmp/relata/broker.pem
-test -d /tmp/relata/log || /opt/kafka/bin/kafka-storage.sh "$@"
-exec /opt/kafka/bin/kafka-server-start.sh /tmp/relata/server.properties
-"""
-
-
-def image() -> str:
-    """The image of the version that the pom pins."""
-    return f"apache/kafka:{jars.version()}"
+from relata_local.processes import ManagedServer
 
 
 def require() -> None:
@@ -39,24 +25,39 @@ def require() -> None:
         raise LocalError(f"Docker cannot be reached: {error}") from None
 
 
-class ContainerKafka(Apache):
-    """One KRaft node in a container, on ports of this host's loopback.
+def docker_container(image: str, *ports: int) -> Any:
+    """A container to be configured further, with these ports on this host's loopback.
 
-    `stop` and `kill` keep the container with its data and `start` goes on with it; `restart` makes a new one.
+    The number is the same inside: Kafka and MongoDB tell their clients the port that they listen on.
+    """
+    from testcontainers.core.container import DockerContainer
+
+    container = DockerContainer(image)
+    for port in ports:
+        container.ports[f"{port}/tcp"] = (HOST, port)
+    return container
+
+
+class InContainer(ManagedServer):
+    """A server that runs in a container. `stop` and `kill` keep the container with its data; `start` goes on with it.
+
+    It is removed when the process ends; when that is killed, testcontainers' own reaper does it.
     """
 
-    start_seconds = 180.0
+    start_seconds = 180.0  # the first start on a machine downloads the image
 
-    def __init__(self, data: Path, port: int, security: Security | None = None) -> None:
-        super().__init__(data, port, security)
-        self._container: Any = None
+    _container: Any = None
+
+    @abstractmethod
+    def make(self) -> Any:
+        """The container, configured and not started."""
 
     def launch(self) -> None:
         if self._container is not None:
             self._container.get_wrapped_container().start()
             return
-        self._container = self._make()
-        atexit.register(self._remove)
+        self._container = self.make()
+        atexit.register(self.remove)
         self._container.start()
 
     @property
@@ -78,28 +79,58 @@ class ContainerKafka(Apache):
         if self.running:
             self._container.get_wrapped_container().kill()
 
-    def restart(self) -> None:
-        """Remove the container and start another on the same ports, with another cluster id."""
-        self._remove()
-        self.start()
-
     def log_tail(self, lines: int = 15) -> str:
         if self._container is None:
             return ""
         return bytes(self._container.get_wrapped_container().logs(tail=lines)).decode("utf-8", "replace")
 
-    def _make(self) -> Any:
-        from testcontainers.core.container import DockerContainer
+    def remove(self) -> None:
+        """Remove the container with its data; doing it again changes nothing."""
+        if self._container is not None:
+            self._container.stop()
+            self._container = None
+            atexit.unregister(self.remove)
 
+    def _state(self) -> dict[str, Any]:
+        if self._container is None:
+            return {}
+        wrapped = self._container.get_wrapped_container()
+        if wrapped is None:  # Docker refused to make it
+            return {}
+        wrapped.reload()
+        state: dict[str, Any] = wrapped.attrs["State"]
+        return state
+
+
+# What Kafka's container runs: its configuration comes in its environment, so that nothing of this host must be mounted.
+_SCRIPT = """
+set -eu
+mkdir -p /tmp/relata
+printf %s "$RELATA_PROPERTIES" > /tmp/relata/server.properties
+printf %s "$RELATA_CERTIFICATE" > /tmp/relata/broker.pem
+test -d /tmp/relata/log || /opt/kafka/bin/kafka-storage.sh "$@"
+exec /opt/kafka/bin/kafka-server-start.sh /tmp/relata/server.properties
+"""
+
+
+class ContainerKafka(InContainer, Apache):
+    """Apache Kafka: one KRaft node. `restart` makes a new container on the same ports, another cluster."""
+
+    def restart(self) -> None:
+        self.remove()
+        self.start()
+
+    def make(self) -> Any:
         self.cluster_id = new_cluster_id()
         arguments = format_arguments("/tmp/relata/server.properties", self.cluster_id, self._security)
-        container = DockerContainer(image()).with_command(["bash", "-c", _SCRIPT, "kafka", *arguments])
+        # Of the version that the pom pins.
+        container = docker_container(
+            f"apache/kafka:{jars.version()}", self._listeners.plain, *self._listeners.secure.values()
+        )
+        container.with_command(["bash", "-c", _SCRIPT, "kafka", *arguments])
         container.with_env("KAFKA_HEAP_OPTS", "-Xms64m -Xmx512m")
         container.with_env("RELATA_PROPERTIES", self._server_properties())
         container.with_env("RELATA_CERTIFICATE", self._security.certificate.read_text() if self._security else "")
-        for port in (self._listeners.plain, *self._listeners.secure.values()):
-            # The broker tells its clients the port that it listens on, so it must be the same outside.
-            container.ports[f"{port}/tcp"] = (HOST, port)
         return container
 
     def _server_properties(self) -> str:
@@ -110,17 +141,3 @@ class ContainerKafka(Apache):
             advertise=HOST,
             certificate="/tmp/relata/broker.pem" if self._security else None,
         )
-
-    def _state(self) -> dict[str, Any]:
-        if self._container is None:
-            return {}
-        wrapped = self._container.get_wrapped_container()
-        wrapped.reload()
-        state: dict[str, Any] = wrapped.attrs["State"]
-        return state
-
-    def _remove(self) -> None:
-        if self._container is not None:
-            self._container.stop()
-            self._container = None
-            atexit.unregister(self._remove)
