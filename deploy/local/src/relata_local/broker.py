@@ -63,8 +63,16 @@ class BrokerServer(KafkaBroker):
         self._folder = data / "kafka"
 
     def environment(self) -> dict[str, str]:
-        """The variables that point a service at this broker, which knows no idempotent producers."""
-        return super().environment() | {"KAFKA_ENABLE_IDEMPOTENCE": "false", "KAFKA_FETCH_MAX_WAIT_MS": "20"}
+        """The variables that point a service at this broker.
+
+        It knows no idempotent producers, looks rarely for new records, and lets a group wait for most of its session
+        timeout to form, and for more than twice that when a member has left.
+        """
+        return super().environment() | {
+            "KAFKA_ENABLE_IDEMPOTENCE": "false",
+            "KAFKA_FETCH_MAX_WAIT_MS": "20",
+            "KAFKA_SESSION_TIMEOUT_MS": "3000",
+        }
 
     @property
     def advertised(self) -> str:

@@ -47,7 +47,7 @@ class ServiceProcess(ManagedServer):
     """One service, by default with all its roles in one process, with its logs as JSON in a file."""
 
     stop_seconds = 20.0
-    start_seconds = 120.0  # on a small machine five of them start at once and each consumer group forms for 5 s
+    start_seconds = 120.0  # on a small machine five of them start at once and each forms a consumer group
 
     def __init__(self, name: str, port: int, data: Path, environment: Callable[[], Mapping[str, str]]) -> None:
         """`environment` is asked at each start, because it holds what only running servers know."""

@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     kafka_enable_idempotence: bool = True
     # Less only for brokers that let a reader wait although there is something new, such as the embedded one.
     kafka_fetch_max_wait_ms: int = Field(100, ge=1)
+    # Less only for brokers that let a group wait for it to form, such as the embedded one.
+    kafka_session_timeout_ms: int = Field(10_000, ge=1_000)
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     kafka_sasl_username: str | None = None

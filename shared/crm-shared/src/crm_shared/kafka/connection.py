@@ -37,6 +37,7 @@ class Kafka:
         self._replication_factor = settings.kafka_replication_factor
         self._idempotence = settings.kafka_enable_idempotence
         self._fetch_wait_ms = settings.kafka_fetch_max_wait_ms
+        self._session_timeout_ms = settings.kafka_session_timeout_ms
         self._addresses = settings.kafka_bootstrap_servers
         self._security: dict[str, Any] = {"security_protocol": settings.kafka_security_protocol}
         if settings.kafka_security_protocol in ("SSL", "SASL_SSL"):
@@ -74,10 +75,10 @@ class Kafka:
             fetch_max_wait_ms=self._fetch_wait_ms,
             max_partition_fetch_bytes=2 * 1024 * 1024,
             request_timeout_ms=10_000,
-            session_timeout_ms=10_000,
+            session_timeout_ms=self._session_timeout_ms,
             # How long a join waits for a member that is busy; the request that waits must not give up first.
             rebalance_timeout_ms=7_000,
-            heartbeat_interval_ms=2_000,
+            heartbeat_interval_ms=self._session_timeout_ms // 5,
         )
 
     def admin(self) -> AIOKafkaAdminClient:
