@@ -27,7 +27,7 @@ from relata_kafka import broker_factory, container_servers
 from relata_local.errors import LocalError
 from relata_local.servers import EmbeddedServers
 
-# A consumer group on the embedded broker takes some 5 s to form.
+# A consumer group on the embedded broker takes seconds to form, and longer when a member has just left.
 PATIENCE_SECONDS = 30.0
 
 ONLY_WITH_KAFKA = Path(__file__).parent / "tests" / "kafka"

@@ -89,7 +89,7 @@ def test_a_service_reaches_its_stores_by_the_names_that_compose_gives_them(servi
 def test_only_services_that_own_events_are_told_where_the_event_store_is() -> None:
     told = {service for service in SERVICES if "POSTGRES_HOST" in COMPOSE["services"][service]["environment"]}
 
-    assert told == {service for service in SERVICES if DEFINITIONS[service].application is not None}
+    assert told == {service for service in SERVICES if DEFINITIONS[service].owns_events}
 
 
 def test_postgres_is_made_with_the_database_and_user_that_services_ask_for() -> None:
