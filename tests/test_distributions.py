@@ -77,6 +77,7 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_starts_where_no_other_exists(service: str) -> None:
     started = start(service, *SHARED, f"services/{service}-service/src")

@@ -180,6 +180,7 @@ async def test_a_query_refuses_a_position_it_cannot_read(api: Api, definition: A
         assert document["errors"][0]["field"] == "?after"
 
 
+@pytest.mark.slow
 async def test_a_query_gives_up_on_a_position_that_does_not_come(api: Api) -> None:
     client = await api(CONTACTS)
 

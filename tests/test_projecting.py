@@ -231,6 +231,7 @@ async def test_a_record_that_is_no_event_goes_to_the_dead_letters(
     assert set(await documents(view)) == {str(MINH)}
 
 
+@pytest.mark.slow
 async def test_a_restarted_projector_goes_on_where_it_was(send: Send, launch: Any, caught_up: Any) -> None:
     first = await launch(CONTACTS, roles=("project",))
     await send(identified(LAN, 1), tagged(LAN, 2, "a"))
@@ -244,6 +245,7 @@ async def test_a_restarted_projector_goes_on_where_it_was(send: Send, launch: An
     assert await tags_of(second, LAN) == ["a", "b"]
 
 
+@pytest.mark.slow
 async def test_a_broker_that_lost_everything_changes_nothing_in_the_view(
     send: Send, launch: Any, caught_up: Any, broker: EmbeddedServers
 ) -> None:
@@ -262,6 +264,7 @@ async def test_a_broker_that_lost_everything_changes_nothing_in_the_view(
     assert after[str(MINH)]["tags"] == ["new"]
 
 
+@pytest.mark.slow
 async def test_a_lost_view_is_built_again_from_the_broker(send: Send, launch: Any, caught_up: Any) -> None:
     first = await launch(CONTACTS, roles=("project",))
     await send(identified(LAN, 1), tagged(LAN, 2, "a"), identified(MINH, 3))
@@ -276,6 +279,7 @@ async def test_a_lost_view_is_built_again_from_the_broker(send: Send, launch: An
     assert comparable(await documents(second)) == comparable(before)
 
 
+@pytest.mark.slow
 async def test_a_view_is_rebuilt_beside_the_live_one_and_switched_to_without_missing_anything(
     send: Send, launch: Any, caught_up: Any, eventually: Any
 ) -> None:

@@ -110,6 +110,7 @@ async def test_the_state_topic_holds_each_customers_last_state(
     assert state.data["tags"] == ["vip"]
 
 
+@pytest.mark.slow
 async def test_a_wiped_broker_gets_the_same_history_again_byte_for_byte(
     broker: EmbeddedServers,
     launch: Any,

@@ -37,6 +37,7 @@ async def send(producer: Producer, value: bytes) -> None:
     await (await producer.send_batch(batch, TOPIC, partition=0))
 
 
+@pytest.mark.slow
 async def test_a_producer_sends_nothing_to_the_broker_that_replaced_its_own(
     broker: EmbeddedServers, settings_for: Callable[[str], Settings]
 ) -> None:
@@ -58,6 +59,7 @@ async def test_a_producer_sends_nothing_to_the_broker_that_replaced_its_own(
     await reader.stop()
 
 
+@pytest.mark.slow
 async def test_a_consumer_reads_nothing_from_the_broker_that_replaced_its_own(
     broker: EmbeddedServers, settings_for: Callable[[str], Settings]
 ) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from relata_local.stack import Stack
 
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
+
 SERVICES = ("contacts", "interactions", "segmentation", "feedback", "customer360")
 
 

@@ -15,6 +15,7 @@ from relata_local.servers import EmbeddedServers
 CUSTOMERS = 20
 
 
+@pytest.mark.slow
 async def test_a_view_behind_the_groups_offsets_gets_everything_in_order(
     broker: EmbeddedServers, launch: Any, caught_up: Any, eventually: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ def test_jars_from_earlier_need_no_maven(bare_machine: Path) -> None:
     assert broker_factory("apache") is ApacheKafka
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [

@@ -61,6 +61,7 @@ def test_a_second_up_on_the_same_data_is_refused(servers: EmbeddedServers) -> No
     assert f"another `crm up` already runs on {servers.data.path}" in answer.stderr
 
 
+@pytest.mark.slow
 def test_when_a_service_cannot_start_everything_stops_and_its_log_is_shown(tmp_path: Path) -> None:
     stack = Stack(tmp_path, services=["contacts"], environment={"LOG_LEVEL": "no such level"})
 

@@ -165,6 +165,7 @@ def test_a_server_that_cannot_start_is_named_with_the_end_of_its_log(tmp_path: P
     assert "the disk is on fire" in failure.value.details
 
 
+@pytest.mark.slow
 def test_servers_that_a_killed_parent_left_behind_are_ended_and_their_data_kept(tmp_path: Path) -> None:
     ports = ServerPorts(postgres=free_port(), kafka=free_port(), mongodb=free_port())
     script = (

@@ -168,6 +168,7 @@ async def test_poison_parks_its_customer_while_others_flow_and_release_goes_on(
     assert [one["position"] for one in timeline] == [4, 3, 2]
 
 
+@pytest.mark.slow
 async def test_a_wiped_broker_and_a_restart_double_nothing(
     broker: EmbeddedServers, send: Send, launch: Launch, published: Published, eventually: Eventually
 ) -> None:

@@ -70,6 +70,7 @@ async def test_results_are_what_was_answered(
     assert (why["count"], why["distribution"]) == (0, {})
 
 
+@pytest.mark.slow
 async def test_views_follow_a_new_version_and_the_history_that_a_wiped_broker_gets_again(
     broker: EmbeddedServers,
     launch: Callable[..., Awaitable[Any]],
@@ -290,6 +291,7 @@ async def test_a_body_that_is_no_proper_json_is_refused(
     assert problem(refused)[:2] == (status, code)
 
 
+@pytest.mark.slow
 async def test_a_position_that_the_view_has_not_reached_is_answered_with_try_again(
     api: httpx.AsyncClient, survey: str
 ) -> None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,8 @@ from segmentation_service.conditions import (
     to_json,
 )
 from segmentation_service.facts import Facts, fold
+
+pytestmark = pytest.mark.slow
 
 # Few and colliding values, so that histories meet thresholds exactly and pass them both ways.
 DAYS = st.integers(0, 4).map(lambda day: datetime(1997, 1, 1, tzinfo=UTC) + timedelta(days=day))

@@ -316,6 +316,7 @@ def test_a_change_that_breaks_readers_is_rejected_backwards_too(change: Change, 
     assert problems or not visible
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ALLOWED.values(), ids=ALLOWED)
 def test_generated_data_of_either_version_is_valid_in_the_other_after_an_allowed_change(change: Change) -> None:
     old, new = differing(BASE, changed(change))
@@ -332,6 +333,7 @@ def test_generated_data_of_either_version_is_valid_in_the_other_after_an_allowed
 VISIBLE = {name: change for name, (change, _, visible) in BREAKING.items() if visible}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", VISIBLE.values(), ids=VISIBLE)
 def test_generated_data_shows_that_a_breaking_change_breaks(change: Change) -> None:
     old, new = differing(BASE, changed(change))
