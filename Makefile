@@ -13,6 +13,11 @@ COUNT ?= 1
 # What `make test-kafka` starts: apache (the broker's published jars; needs Java 17 and Maven) or testcontainers (Docker)
 KAFKA ?= apache
 
+# How many test files run side by side, each worker with servers of its own; 0: in this process, as a debugger needs it.
+# Most tests wait for a server rather than for a core.
+WORKERS ?= 2
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadfile
+
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -24,10 +29,10 @@ TESTS := $(wildcard shared/*/tests services/*/tests deploy/*/tests tests)
 IMAGE_FILE := deploy/images/Dockerfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-faults test-kafka lint format types imports contracts deployment bench lock clean
+.PHONY: help install demo up check test tests test-faults test-kafka test-containers lint format types imports contracts deployment bench lock clean
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Install everything into .venv; again only when the lock or a pyproject.toml has changed
 
@@ -37,11 +42,21 @@ demo: $(INSTALLED) ## Start everything, load real purchases, show what came of i
 up: $(INSTALLED) ## Start everything without loading anything
 	@$(BIN)/crm up $(ARGS)
 
-test: lint ## Every check and every test
-	$(BIN)/pytest $(ARGS)
+check: $(INSTALLED) ## The fast loop, in seconds: style, and the tests that need no servers
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/pytest -q -m "not servers and not slow" $(ARGS)
+
+test: lint tests ## Every check and every test
+
+tests: $(INSTALLED) ## Every test, without the checks
+	$(PYTEST) $(ARGS)
 
 test-kafka: $(INSTALLED_KAFKA) ## Every test that uses servers, and some more, against Apache Kafka
-	$(BIN)/pytest --kafka=$(KAFKA) shared services tests $(ARGS)
+	$(PYTEST) --kafka=$(KAFKA) shared services tests $(ARGS)
+
+test-containers: $(INSTALLED_KAFKA) ## Every test that uses servers, on Apache Kafka, MongoDB and PostgreSQL in containers
+	$(PYTEST) --servers=containers shared services tests $(ARGS)
 
 test-faults: $(INSTALLED) ## Processes, stores and networks that die, compared with an oracle; longer with COUNT=10
 	$(BIN)/pytest tests/faults --count=$(COUNT) $(ARGS)

@@ -1,16 +1,22 @@
-"""Which broker tests run against, and what is said when this machine cannot run it; none of this starts one."""
+"""Which servers tests run against, and what is said when this machine cannot run it; none of this starts one."""
 
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from relata_kafka import ApacheKafka, broker_factory, jars
+from relata_kafka import ApacheKafka, broker_factory, container_servers, jars
 from relata_kafka.configuration import Listeners, server_properties
+from relata_kafka.stores import MONGODB_IMAGE, POSTGRES_IMAGE, ContainerServers
 from relata_local.broker import BrokerServer
 from relata_local.errors import LocalError
+from relata_local.servers import EmbeddedServers
+
+NO_DOCKER = "(Docker cannot be reached|testcontainers is not installed): .+"
 
 
 @pytest.fixture
@@ -62,19 +68,25 @@ def test_jars_from_earlier_need_no_maven(bare_machine: Path) -> None:
     assert broker_factory("apache") is ApacheKafka
 
 
+@pytest.mark.parametrize("make", [partial(broker_factory, "testcontainers"), container_servers])
+def test_without_docker_one_line_says_so(bare_machine: Path, make: Callable[[], object]) -> None:
+    with pytest.raises(LocalError, match=NO_DOCKER):
+        make()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kind", "reason"),
+    ("option", "reason"),
     [
-        ("apache", r"ERROR: Apache Kafka needs Java 17 .+"),
-        ("testcontainers", r"ERROR: (Docker cannot be reached|testcontainers is not installed): .+"),
+        ("--kafka=apache", r"ERROR: Apache Kafka needs Java 17 .+"),
+        ("--servers=containers", f"ERROR: {NO_DOCKER}"),
     ],
 )
 def test_the_whole_run_fails_in_one_line_rather_than_being_skipped(
-    bare_machine: Path, project_root: Path, kind: str, reason: str
+    bare_machine: Path, project_root: Path, option: str, reason: str
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", f"--kafka={kind}", "tests"],
+        [sys.executable, "-m", "pytest", option, "tests"],
         capture_output=True,
         text=True,
         check=False,
@@ -85,11 +97,24 @@ def test_the_whole_run_fails_in_one_line_rather_than_being_skipped(
     assert re.fullmatch(reason, done.stderr.strip())
 
 
-def test_the_jars_and_the_image_of_compose_are_one_version(project_root: Path) -> None:
-    image = re.search(r"image: apache/kafka:(\S+)", (project_root / "docker-compose.yml").read_text())
+def test_the_servers_are_those_of_compose(project_root: Path) -> None:
+    images = re.findall(r"image: (\S+)", (project_root / "docker-compose.yml").read_text())
 
-    assert image is not None
-    assert image.group(1) == jars.version()
+    assert {f"apache/kafka:{jars.version()}", MONGODB_IMAGE, POSTGRES_IMAGE} <= set(images)
+
+
+def test_servers_in_containers_are_told_to_services_by_the_variables_of_the_embedded_ones(tmp_path: Path) -> None:
+    servers = ContainerServers(tmp_path / "containers")
+    embedded = EmbeddedServers(tmp_path / "embedded", broker=ApacheKafka)
+    (tmp_path / "embedded").mkdir()
+    (tmp_path / "embedded" / "postgres.password").write_text("secret")
+
+    environment = servers.environment()
+
+    assert set(environment) == set(embedded.environment())
+    assert environment["MONGODB_URI"] == f"mongodb://127.0.0.1:{servers.documents.port}/?replicaSet=relata"
+    assert environment["POSTGRES_PORT"] == str(servers.postgres.port)
+    assert not any(server.running for server in servers.all)
 
 
 def test_the_broker_makes_no_topics_by_itself_and_listens_on_loopback_only() -> None:
