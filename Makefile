@@ -24,7 +24,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_KAFKA := $(VENV)/.installed-kafka
 PYPROJECTS := $(wildcard shared/*/pyproject.toml services/*/pyproject.toml deploy/*/pyproject.toml)
 DISTRIBUTIONS := $(patsubst %/pyproject.toml,%,$(PYPROJECTS))
-SOURCES := $(addsuffix /src,$(DISTRIBUTIONS)) benchmarks docs/examples conftest.py
+SOURCES := $(addsuffix /src,$(DISTRIBUTIONS)) benchmarks $(wildcard examples/*.py) conftest.py
 TESTS := $(wildcard shared/*/tests services/*/tests deploy/*/tests tests)
 IMAGE_FILE := deploy/images/Dockerfile
 

@@ -12,12 +12,13 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from crm_contracts.catalogue import all_event_types, examples
+from crm_contracts.catalogue import all_event_types, examples, services
 from crm_contracts.envelope import HEADER_NAMES
 from crm_contracts.registry import event_type_of
 from crm_contracts.tooling import asyncapi
 from crm_contracts.tooling.examples import KEY_FIELDS, example_record
 from crm_contracts.tooling.schemas import schema_of
+from crm_contracts.watermark import WATERMARK_HEADER_NAMES, watermark_type
 from crm_shared.settings import Settings
 
 with warnings.catch_warnings():
@@ -106,7 +107,8 @@ def test_every_event_is_a_message_on_its_own_topic_and_no_other() -> None:
         for channel in DOCUMENT["channels"].values()
         for message in channel["messages"].values()
     }
-    assert on == {(each.topic, each.ce_type) for each in all_event_types()}
+    published = [*all_event_types(), *map(watermark_type, services())]
+    assert on == {(each.topic, each.ce_type) for each in published}
 
 
 def test_every_topic_is_sent_to_by_one_operation() -> None:
@@ -121,6 +123,9 @@ def test_the_headers_described_are_exactly_those_of_the_envelope() -> None:
     envelope = resolve("#/components/schemas/Envelope")
     assert sorted(envelope["properties"]) == sorted(HEADER_NAMES)
     assert sorted(envelope["required"]) == sorted(HEADER_NAMES)
+    watermark = resolve("#/components/schemas/WatermarkEnvelope")
+    assert sorted(watermark["properties"]) == sorted(WATERMARK_HEADER_NAMES)
+    assert sorted(watermark["required"]) == sorted(WATERMARK_HEADER_NAMES)
 
 
 @each_message

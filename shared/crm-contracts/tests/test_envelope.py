@@ -18,6 +18,7 @@ from crm_contracts.envelope import (
     PublicEvent,
     Record,
     decode,
+    decode_known,
     encode,
     rfc3339,
     split_type,
@@ -98,7 +99,7 @@ def test_what_is_encoded_is_decoded_as_it_was(example: EventData) -> None:
     event = read(example_record(example, position=42))
     event_type = event_type_of(type(example))
     assert type(example).model_validate(event.data) == example
-    assert (event.service, event.source, event.name) == (event_type.service, event_type.service, event_type.name)
+    assert (event.service, event.name) == (event_type.service, event_type.name)
     assert (event.major, event.sequence, event.stream_version) == (1, 42, 7)
 
 
@@ -299,3 +300,19 @@ def test_a_type_is_split_into_service_name_and_major_version() -> None:
     assert split_type("crm.contacts.CustomerIdentified.v12") == ("contacts", "CustomerIdentified", 12)
     with pytest.raises(EnvelopeError):
         split_type("crm.contacts.CustomerIdentified.12")
+
+
+def test_a_type_that_is_not_known_here_is_skipped_and_a_known_one_is_decoded() -> None:
+    record = a_record()
+    assert decode_known(record.key, record.value, record.headers) == read(record)
+    for unknown in (b"crm.contacts.Unheard.v1", b"crm.contacts.CustomerTagged.v2", b"crm.elsewhere.CustomerTagged.v1"):
+        headers = [(name, unknown if name == "ce_type" else value) for name, value in record.headers]
+        assert decode_known(record.key, record.value, headers) is None
+
+
+@pytest.mark.parametrize("ce_type", [None, b"", b"com.example.tagged", "crm.contacts.Tạm.v1".encode()])
+def test_what_is_no_type_of_ours_is_refused_and_not_skipped(ce_type: bytes | None) -> None:
+    record = a_record()
+    headers = [(name, value) for name, value in record.headers if name != "ce_type"]
+    with pytest.raises(EnvelopeError):
+        decode_known(record.key, record.value, [*headers, *([("ce_type", ce_type)] if ce_type is not None else [])])

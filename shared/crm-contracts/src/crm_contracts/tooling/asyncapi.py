@@ -5,10 +5,11 @@ from typing import Any
 
 import yaml
 
-from crm_contracts.catalogue import all_event_types, example_of
+from crm_contracts.catalogue import all_event_types, example_of, services
 from crm_contracts.registry import PublicEventType
-from crm_contracts.tooling.examples import example_record
+from crm_contracts.tooling.examples import example_record, example_watermark
 from crm_contracts.tooling.schemas import schema_of
+from crm_contracts.watermark import WATERMARK_HEADER_NAMES, watermark_type
 
 PARTITIONS = 24
 KAFKA_BINDING = "0.5.0"
@@ -64,7 +65,9 @@ def document() -> dict[str, Any]:
             "description": (
                 "CloudEvents 1.0 in Kafka's binary mode. At least once, in order per key. A subscriber ignores a "
                 "`ce_id` it has seen, or any `ce_sequence` at or below the last it applied for that key and source, "
-                "and skips unknown fields, unknown types and unknown enumeration values. See events.md."
+                "and skips unknown fields, unknown types and unknown enumeration values. A state topic's value is as "
+                "of its `ce_sequence`: wait for a watermark in every partition of the event topic, then read the state "
+                "topic to its end, then follow the event topic from those watermarks. See events.md."
             ),
         },
         "defaultContentType": "application/json",
@@ -86,9 +89,19 @@ def document() -> dict[str, Any]:
                     "type": "object",
                     "properties": HEADERS,
                     "required": list(HEADERS),
-                }
+                },
+                "WatermarkEnvelope": {
+                    "title": "WatermarkEnvelope",
+                    "description": "The exact set of headers of a watermark, which concerns no customer.",
+                    "type": "object",
+                    "properties": _watermark_headers(),
+                    "required": list(WATERMARK_HEADER_NAMES),
+                },
             },
-            "messages": {_message_id(each): _message(each) for each in event_types},
+            "messages": {
+                **{_message_id(each): _message(each) for each in event_types},
+                **{_watermark_id(service): _watermark(service) for service in services()},
+            },
         },
     }
 
@@ -122,6 +135,8 @@ def _channel(topic: str, event_types: list[PublicEventType]) -> dict[str, Any]:
         else f"Every public event of {_service(topic)}, in log order per key."
     )
     messages = [_message_id(each) for each in event_types if each.topic == topic]
+    if not compacted:
+        messages.append(_watermark_id(_service(topic)))
     return {
         "address": topic,
         "description": what,
@@ -145,9 +160,47 @@ def _operation(topic: str) -> dict[str, Any]:
     }
 
 
+def _watermark_id(service: str) -> str:
+    return f"{service.capitalize()}WatermarkV1"
+
+
+def _watermark_headers() -> dict[str, Any]:
+    others = {
+        "ce_time": {**_time, "description": "When it was sent, RFC 3339 in UTC"},
+        "ce_sequence": {**_number, "description": "The payload's `sequence`"},
+    }
+    return {name: others.get(name, HEADERS[name]) for name in WATERMARK_HEADER_NAMES}
+
+
+def _watermark(service: str) -> dict[str, Any]:
+    kind = watermark_type(service)
+    schema = schema_of(kind)
+    value, headers = example_watermark(service)
+    by_name = {name: text.decode() for name, text in headers}
+    return {
+        "name": kind.ce_type,
+        "title": kind.name,
+        "summary": f"{schema['description']} It has no key, and is sent to every partition.",
+        "contentType": "application/json",
+        "headers": {"$ref": "#/components/schemas/WatermarkEnvelope"},
+        "payload": _payload(schema),
+        "examples": [
+            {
+                "name": kind.name,
+                "headers": {name: by_name[name] for name in WATERMARK_HEADER_NAMES},
+                "payload": json.loads(value),
+            }
+        ],
+        "x-dataschema": kind.schema_path,
+    }
+
+
+def _payload(schema: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in schema.items() if key not in ("$schema", "$id", "x-topic")}
+
+
 def _message(event_type: PublicEventType) -> dict[str, Any]:
     schema = schema_of(event_type)
-    payload = {key: value for key, value in schema.items() if key not in ("$schema", "$id", "x-topic")}
     example = example_of(event_type)
     record = example_record(example)
     by_name = {name: value.decode() for name, value in record.headers}
@@ -158,7 +211,7 @@ def _message(event_type: PublicEventType) -> dict[str, Any]:
         "contentType": "application/json",
         "headers": {"$ref": "#/components/schemas/Envelope"},
         "correlationId": {"location": "$message.header#/ce_correlationid"},
-        "payload": payload,
+        "payload": _payload(schema),
         "bindings": {
             "kafka": {
                 "key": {"type": "string", "format": "uuid", "description": _key_description(schema)},

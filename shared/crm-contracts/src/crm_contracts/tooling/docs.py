@@ -19,8 +19,9 @@ from crm_contracts.tooling.schemas import schema_of
 
 BEGIN = "<!-- generated: begin (python -m crm_contracts.tooling.docs --write) -->"
 END = "<!-- generated: end -->"
-CODE_BEGIN = "<!-- docs/examples/subscriber.py: begin -->"
-CODE_END = "<!-- docs/examples/subscriber.py: end -->"
+SUBSCRIBER = "examples/plain_subscriber.py"
+CODE_BEGIN = f"<!-- {SUBSCRIBER}: begin -->"
+CODE_END = f"<!-- {SUBSCRIBER}: end -->"
 
 
 def reference() -> str:
@@ -41,9 +42,9 @@ def page_with_generated_parts(page: str, subscriber: str) -> str:
 
 
 def generated(folder: Path) -> dict[Path, str]:
-    """What the generated documents in `folder` should contain."""
+    """What the generated documents in `folder` should contain; the examples lie beside it."""
     page = folder / "events.md"
-    subscriber = (folder / "examples" / "subscriber.py").read_text(encoding="utf-8")
+    subscriber = (folder.resolve().parent / SUBSCRIBER).read_text(encoding="utf-8")
     return {
         folder / "asyncapi.yaml": asyncapi.render(),
         page: page_with_generated_parts(page.read_text(encoding="utf-8"), subscriber),

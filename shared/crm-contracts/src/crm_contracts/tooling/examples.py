@@ -1,13 +1,16 @@
-"""The Kafka record that an example of a public event would travel as."""
+"""The Kafka records that examples of public events, and of a watermark, would travel as."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from crm_contracts.envelope import Record, encode
+from crm_contracts.envelope import Headers, Record, encode
 from crm_contracts.registry import EventData
+from crm_contracts.watermark import encode_watermark
 
 KEY_FIELDS = ("customer_id", "segment_id", "survey_id")
+_HAPPENED = datetime(2026, 1, 14, 2, 30, tzinfo=UTC)
+_RECORDED = _HAPPENED + timedelta(seconds=1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,5 +32,9 @@ class _Fact:
 def example_record(data: EventData, position: int = 1234) -> Record:
     """The Kafka record that an example would travel as."""
     key = next(getattr(data, name) for name in KEY_FIELDS if hasattr(data, name))
-    occurred_at = datetime(2026, 1, 14, 2, 30, tzinfo=UTC)
-    return encode(_Fact(UUID(key), 7, occurred_at, occurred_at + timedelta(seconds=1.5)), position, key, data)
+    return encode(_Fact(UUID(key), 7, _HAPPENED, _RECORDED), position, key, data)
+
+
+def example_watermark(service: str, position: int = 1234) -> tuple[bytes, Headers]:
+    """The value and the headers of a service's watermark."""
+    return encode_watermark(service, 0, position, _RECORDED, _RECORDED)

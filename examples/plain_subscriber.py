@@ -1,4 +1,7 @@
-"""Prints every public event of contacts once: KAFKA_BOOTSTRAP_SERVERS=localhost:9092 python subscriber.py"""
+"""Prints every public event of contacts once; needs aiokafka, and nothing of Relata's.
+
+After `make up`: KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:8112 .venv/bin/python examples/plain_subscriber.py [topic ...]
+"""
 
 import asyncio
 import json
@@ -17,16 +20,18 @@ async def subscribe(servers: str, group: str, *topics: str) -> AsyncIterator[tup
         async for record in consumer:
             headers = {name: value.decode() for name, value in record.headers}
             seen = (record.key, headers["ce_source"])
-            if headers["ce_sequence"] > applied.get(seen, ""):  # twenty digits: text sorts as numbers do
+            if headers["ce_type"].endswith(".Watermark.v1"):
+                pass  # concerns no customer; a subscriber skips every type that it has no use for
+            elif headers["ce_sequence"] > applied.get(seen, ""):  # twenty digits: text sorts as numbers do
                 yield headers, json.loads(record.value) if record.value else None
                 applied[seen] = headers["ce_sequence"]
             await consumer.commit()
 
 
-async def main() -> None:
-    async for headers, data in subscribe(os.environ["KAFKA_BOOTSTRAP_SERVERS"], "my-system", "crm.contacts.events.v1"):
-        sys.stdout.write(f"{headers['ce_type']} {headers['ce_time']} {data}\n")
+async def main(*topics: str) -> None:
+    async for headers, data in subscribe(os.environ["KAFKA_BOOTSTRAP_SERVERS"], "my-system", *topics):
+        print(headers["ce_type"], headers["ce_time"], data, flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(*(sys.argv[1:] or ["crm.contacts.events.v1"])))
