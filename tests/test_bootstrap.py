@@ -1,15 +1,14 @@
 """A copy that begins complete: the example, the gap that it closes, and the order that would miss an event."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer
+from examples import bootstrap
 from tests.publication import Publication
 
 from crm_contracts import EventData
@@ -17,9 +16,6 @@ from crm_contracts.events.contacts import CustomerState, CustomerTagged, Profile
 from crm_shared.kafka import Topic
 from crm_shared.settings import Settings
 from relata_local.servers import EmbeddedServers
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
-import bootstrap
 
 KHAI, LAN = "3f0d4a52-6a0e-4b0f-9a51-0c6f4f1d2b7e", "00000000-0000-4000-8000-000000000002"
 

@@ -14,7 +14,7 @@ Needs the extra `crm-contracts[faststream]`. What happens, exactly:
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -35,7 +35,7 @@ ATTEMPTS = 3
 BACKOFF_SECONDS = 0.1
 LONGEST_BACKOFF_SECONDS = 5.0
 
-Handler = Callable[[PublicEvent], Awaitable[None]]
+Handler = Callable[[PublicEvent], Coroutine[Any, Any, None]]
 DeadLetter = Callable[[ConsumerRecord, Exception], Awaitable[None]]
 
 
@@ -110,6 +110,8 @@ def subscriber(
             except KafkaError as error:  # such as a rebalance meanwhile: whoever has the partition now gets it again
                 log.warning("%s could not acknowledge: %r", group, error)
 
+        # FastStream names a subscriber after its function, in logs and in its AsyncAPI description.
+        consume.__name__, consume.__doc__ = handler.__name__, handler.__doc__
         broker.subscriber(
             *topics,
             group_id=group,
