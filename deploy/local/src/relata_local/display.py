@@ -2,26 +2,22 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 from rich.text import Text
 
+from relata_local.health import DEAD, OK, StackHealth
 from relata_local.processes import ManagedServer
+from relata_local.services import INSTALLED
 from relata_local.stack import Stack
+from relata_local.tables import Column, FittingTable
 
 TITLES = {
     "postgres": "PostgreSQL: the events",
     "kafka": "Kafka broker: the bus",
     "mongodb": "document store: the views",
-    "contacts": "identify",
-    "interactions": "interact",
-    "segmentation": "differentiate",
-    "feedback": "listen",
-    "customer360": "see",
 }
 
 
@@ -57,12 +53,13 @@ class StackDisplay:
             for server in self._stack.all
         }
 
-    def __rich__(self) -> Table:
-        table = Table(title=f"Relata, data in {self._stack.data}", title_justify="left", box=box.SIMPLE_HEAD)
-        for column in ("process", "does", "state", "address"):
-            table.add_column(column, overflow="fold")
+    def __rich__(self) -> FittingTable:
+        columns = [Column("process"), Column("does", rank=2), Column("state", folding=True), Column("address", rank=1)]
+        table = FittingTable(f"Relata, data in {self._stack.data}", columns)
         for server in self._stack.all:
-            table.add_row(server.name, TITLES[server.name], self._state_text(server), server.address)
+            installed = INSTALLED.get(server.name)
+            does = installed.purpose if installed else TITLES[server.name]
+            table.add(server.name, does, self._state_text(server), server.address)
         return table
 
     def _state_text(self, server: ManagedServer) -> Text:
@@ -75,33 +72,46 @@ class StackDisplay:
         return Text(f"{state}{waits_for}", "yellow" if state == "starting" else "dim")
 
 
-def status_table(status: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Per service: what it stored and published, and how far each of its projections is."""
-    table = Table(title="What each service stored, published and applied", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("service", no_wrap=True)
-    for column in ("events", "position", "published"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("projection", overflow="fold")
-    for column in ("lag", "parked"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for service, report in status.items():
-        if "error" in report:
-            table.add_row(service, Text(str(report["error"]), "red"))
-            continue
-        head = [
-            service,
-            *(_number(report.get(key)) for key in ("events_stored", "last_position", "published_position")),
-        ]
+def status_tables(health: StackHealth) -> Iterator[FittingTable]:
+    """Which servers are there; and per service its health, what it stored and published, and its projections."""
+    if health.servers:
+        servers = FittingTable("Servers", [Column("server"), Column("does", rank=1), Column("health")])
+        for name, state in health.servers.items():
+            servers.add(name, TITLES.get(name, ""), _health_text(state, state))
+        yield servers
+    columns = [
+        Column("service"),
+        Column("health", folding=True),
+        Column("events", rank=2, justify="right"),
+        Column("position", rank=3, justify="right"),
+        Column("published", rank=4, justify="right"),
+        Column("projection", rank=1),
+        Column("lag", justify="right"),
+        Column("parked", justify="right"),
+    ]
+    services = FittingTable("What each service stored, published and applied", columns)
+    for name, service in health.services.items():
+        report = service.report
+        numbers = (_number(report.get(key)) for key in ("events_stored", "last_position", "published_position"))
+        head: list[RenderableType] = [name, _health_text(service.state, service.text), *numbers]
         for projection in report.get("projections") or [{}]:
             lag, parked = projection.get("lag"), projection.get("parked")
-            table.add_row(
+            services.add(
                 *head,
-                str(projection.get("name", "-")).removeprefix(f"{service}-service."),
-                Text(_number(lag), "yellow" if lag else "green"),
+                str(projection.get("name", "-")).removeprefix(f"{name}-service."),
+                _lag_text(lag) if projection else "-",
                 Text(_number(parked), "bold red" if parked else "green"),
             )
             head = [""] * len(head)
-    return table
+    yield services
+
+
+def _health_text(state: str, text: str) -> Text:
+    return Text(text, {OK: "green", DEAD: "bold red"}.get(state, "yellow"))
+
+
+def _lag_text(lag: int | None) -> Text:
+    return Text("unknown", "yellow") if lag is None else Text(_number(lag), "yellow" if lag else "green")
 
 
 def print_failure(console: Console, message: str, details: str) -> None:

@@ -2,9 +2,10 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -14,6 +15,7 @@ from relata_local.display import StackDisplay, print_failure, print_json
 from relata_local.errors import StartCancelled
 from relata_local.processes import ManagedServer
 from relata_local.stack import Stack
+from relata_local.supervisor import Supervisor
 
 _WATCH_SECONDS = 0.5
 
@@ -60,7 +62,8 @@ def run_in_foreground(
 ) -> None:
     """Start the stack, do the work, serve until the user asks to stop, and stop it. A second request kills it.
 
-    Raises `LocalError` when it cannot start or the work fails; nothing is left running then.
+    While it serves, what dies is started again. Raises `LocalError` when it cannot start, the work fails, or a process
+    dies again and again; nothing is left running then.
     """
     with stop_signals() as stop_asked:
         try:
@@ -103,16 +106,20 @@ def _serve(stack: Stack, console: Console, stop_asked: StopRequest, *, as_json: 
         where = "" if stack.data.name == ".data" else f" --data {stack.data}"
         console.print(f"Serving. In another terminal: crm status{where}, crm tail{where}, crm show{where} CUSTOMER.")
         console.print("Ctrl-C stops all of it and keeps the data.")
-    exited: set[str] = set()
+
+    def tell(server: ManagedServer, state: str, facts: Mapping[str, Any]) -> None:
+        if as_json:
+            print_json({"state": state, "process": server.name, "pid": server.pid, **facts})
+        elif state == "exited":
+            again = f"starting it again in {facts['restart_in_seconds']:g} s"
+            reason = f"{server.name} died ({facts['reason']}); {again}; log {server.log_file}"
+            print_failure(console, reason, server.log_tail())
+        elif state == "ready":
+            console.print(f"{server.name} is ready again at {server.address}", soft_wrap=True)
+
+    supervisor = Supervisor(stack.all, tell)
     while not stop_asked.wait(_WATCH_SECONDS):
-        for server in stack.all:
-            if not server.running and server.name not in exited:
-                exited.add(server.name)
-                reason = f"{server.name} exited (code {server.exit_code}); the others go on; log {server.log_file}"
-                if as_json:
-                    print_json({"state": "exited", "process": server.name, "code": server.exit_code})
-                else:
-                    print_failure(console, reason, server.log_tail())
+        supervisor.look()
 
 
 def _stop(stack: Stack, console: Console, stop_asked: StopRequest, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from relata_local.broker import BrokerServer, KafkaBroker
+from relata_local.broker import BrokerFactory, BrokerServer
 from relata_local.documents import DocumentServer
 from relata_local.errors import LocalError
 from relata_local.ports import ServerPorts, free_port, require_free
@@ -80,7 +80,7 @@ class EmbeddedServers:
         ports: ServerPorts | None = None,
         *,
         cache_size: str = "256M",
-        broker: Callable[[Path, int], KafkaBroker] = BrokerServer,
+        broker: BrokerFactory = BrokerServer,
     ) -> None:
         """Prepare servers with their data under `data`; a port of 0, the default, means a free one.
 

@@ -1,4 +1,4 @@
-"""The five services as processes: which there are, which port each gets, how one is started and known to be ready."""
+"""The services as processes: which port each gets, how one is started and known to be ready."""
 
 import sys
 import time
@@ -11,13 +11,13 @@ from typing import Any, Self
 import httpx
 
 from relata_local.errors import LocalError
+from relata_local.installed import FIRST_PORT, SERVERS_OFFSET, installed_services
 from relata_local.ports import HOST, ServerPorts, free_port
 from relata_local.processes import ManagedServer, inherited_environment
 
-FIRST_PORT = 8101
-_SERVERS_OFFSET = 10  # the embedded servers' ports follow the services' at this distance
-
-SERVICES = ("contacts", "interactions", "segmentation", "feedback", "customer360")
+# What the local stack, the tests and the benchmarks go by: whatever is installed, in the order of the ports.
+INSTALLED = installed_services()
+SERVICES = tuple(INSTALLED)
 SERVERS = ("postgres", "kafka", "mongodb")
 
 
@@ -30,9 +30,9 @@ class StackPorts:
 
     @classmethod
     def from_base(cls, base: int = FIRST_PORT, chosen: Mapping[str, int] | None = None) -> Self:
-        """Consecutive ports from `base` for the services, from `base` + 10 for the servers, except the chosen ones."""
-        ports = {name: base + number for number, name in enumerate(SERVICES)}
-        ports |= {name: base + _SERVERS_OFFSET + number for number, name in enumerate(SERVERS)}
+        """As far from `base` as usual from 8101, except the chosen ones: the servers' ports begin at `base` + 10."""
+        ports = {name: base + service.port - FIRST_PORT for name, service in INSTALLED.items()}
+        ports |= {name: base + SERVERS_OFFSET + number for number, name in enumerate(SERVERS)}
         for name, port in (chosen or {}).items():
             if name not in ports:
                 raise LocalError(f"{name} is not a service or server: choose from {', '.join(ports)}")
@@ -91,18 +91,18 @@ class ServiceProcess(ManagedServer):
         if response.status_code == httpx.codes.OK:
             self.waits_for = ""
             return True
-        self.waits_for = _unready(response)
+        self.waits_for = ", ".join(failed_checks(response))
         return False
 
 
-def _unready(response: httpx.Response) -> str:
+def failed_checks(response: httpx.Response) -> tuple[str, ...]:
     """The names of the checks that failed, from the answer of /readyz."""
     try:
         body: Any = response.json()
     except ValueError:
-        return ""
+        return ()
     checks = body.get("checks", []) if isinstance(body, dict) else []
-    return ", ".join(str(check.get("check")) for check in checks if not check.get("ok"))
+    return tuple(str(check.get("check")) for check in checks if not check.get("ok"))
 
 
 def service_ports(ports: StackPorts, services: Sequence[str]) -> dict[str, int]:

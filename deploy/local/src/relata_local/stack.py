@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from relata_local.broker import BrokerFactory, BrokerServer
 from relata_local.processes import ManagedServer, start_all, stop_all
 from relata_local.servers import EmbeddedServers
 from relata_local.services import SERVICES, ServiceProcess, StackPorts, service_ports
@@ -33,14 +34,15 @@ class Stack:
         services: Sequence[str] = SERVICES,
         environment: Mapping[str, str] | None = None,
         cache_size: str = "256M",
+        broker: BrokerFactory = BrokerServer,
     ) -> None:
         """Prepare a stack of these services, with its data under `data`.
 
-        `environment` is added to that of every service.
+        `environment` is added to that of every service; `broker` makes another broker than the embedded one.
         """
         wanted = ports or StackPorts()
         self._extra = dict(environment or {})
-        self.servers = EmbeddedServers(data, wanted.servers, cache_size=cache_size)
+        self.servers = EmbeddedServers(data, wanted.servers, cache_size=cache_size, broker=broker)
         self.data = self.servers.data.path
         self.services = {
             name: ServiceProcess(name, port, self.data, self.environment)
@@ -118,6 +120,7 @@ class Stack:
             "kafka": self.servers.kafka_bootstrap,
             "mongodb": self.servers.mongodb_uri,
             "postgres": self.servers.postgres.address,
+            "servers": {server.name: server.port for server in self.servers.all},
         }
         draft.write_text(json.dumps(found, indent=2) + "\n")
         draft.replace(self.data / RUN_FILE)

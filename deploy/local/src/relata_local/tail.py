@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+import re
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +12,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from relata_local.errors import LocalError
-from relata_local.plain import printable
 
-SOURCES = ("contacts", "interactions", "segmentation", "feedback")
-TOPICS = tuple(f"crm.{source}.events.v1" for source in SOURCES)
+EVENT_TOPIC = re.compile(r"crm\.[a-z0-9]+\.events\.v1")
+# Records by which a service says how far it has come; of interest to machines.
+WATERMARK = "Watermark"
 _REFRESH_SECONDS = 5.0
+# How long a broker may take to say where its topics end.
+_ENDS_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,7 @@ class PassedEvent:
     @property
     def type(self) -> str:
         """The event's own name, without the domain before it and the major version behind it."""
-        parts = self.headers.get("ce_type", "?").split(".")
-        return parts[2] if len(parts) > 2 else parts[-1]
+        return short_name(self.headers.get("ce_type", "?"))
 
     @property
     def position(self) -> int:
@@ -46,6 +49,12 @@ class PassedEvent:
         envelope = {name: self.headers.get(f"ce_{name}") for name in names}
         place = {"topic": self.topic, "partition": self.partition, "offset": self.offset}
         return {**envelope, "sequence": self.position, **place, "data": self.data}
+
+
+def short_name(full: str) -> str:
+    """`PurchaseRecorded` of `crm.interactions.PurchaseRecorded.v1`."""
+    parts = full.split(".")
+    return parts[2] if len(parts) > 2 else parts[-1]
 
 
 def decode(record: "ConsumerRecord[bytes, bytes]") -> PassedEvent:
@@ -59,10 +68,12 @@ def decode(record: "ConsumerRecord[bytes, bytes]") -> PassedEvent:
 
 
 def event_filter(types: Sequence[str], customer_id: str | None) -> Callable[[PassedEvent], bool]:
-    """Events of any of these types (all when none is given, short or full names) and of this customer."""
+    """Events of any of these types (short or full names) and of this customer; without types all but watermarks."""
 
     def passes(event: PassedEvent) -> bool:
         if types and event.type not in types and event.headers.get("ce_type") not in types:
+            return False
+        if not types and event.type == WATERMARK:
             return False
         return customer_id is None or event.headers.get("ce_subject") == customer_id
 
@@ -74,18 +85,10 @@ async def follow(bootstrap: str, *, from_beginning: bool, until_end: bool) -> As
 
     With `until_end` it ends where the topics ended when it began. Raises `LocalError` when the broker is not there.
     """
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest", metadata_max_age_ms=5000
-    )
-    try:
-        await consumer.start()
-    except KafkaError as error:
-        await consumer.stop()
-        raise LocalError(f"the broker does not answer at {bootstrap}: {error}") from error
-    try:
+    async with _consumer(bootstrap) as consumer:
         known = await _partitions(consumer)
+        ends = await _ends(bootstrap, known) if known else {}
         consumer.assign(sorted(known))
-        ends = await consumer.end_offsets(known) if known else {}
         if not from_beginning and not until_end:
             for partition, end in ends.items():
                 consumer.seek(partition, end)
@@ -95,23 +98,56 @@ async def follow(bootstrap: str, *, from_beginning: bool, until_end: bool) -> As
         look_again = loop.time() + _REFRESH_SECONDS
         while not until_end or await _unread(consumer, ends):
             batches = await consumer.getmany(timeout_ms=200) if known else await asyncio.sleep(0.2, {})
-            for records in batches.values():
+            for partition, records in batches.items():
                 for record in records:
-                    yield decode(record)
+                    if not until_end or record.offset < ends[partition]:
+                        yield decode(record)
             if loop.time() > look_again and not until_end:
                 look_again = loop.time() + _REFRESH_SECONDS
                 known = await _take_up_new(consumer, known)
+
+
+@asynccontextmanager
+async def _consumer(bootstrap: str) -> AsyncGenerator[AIOKafkaConsumer, None]:
+    """A consumer without a group that begins with nothing assigned."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest", metadata_max_age_ms=5000
+    )
+    try:
+        await consumer.start()
+    except KafkaError as error:
+        await consumer.stop()
+        raise LocalError(f"the broker does not answer at {bootstrap}: {error}") from error
+    try:
+        yield consumer
     finally:
         await consumer.stop()
 
 
+async def _ends(bootstrap: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+    """Where the partitions end now, by the high watermark that a fetch is answered with.
+
+    What ListOffsets says is only where to fetch: the embedded broker counts the last batch as one record there,
+    however many it holds. A consumer of its own, so that nothing that is fetched here is taken for read.
+    """
+    async with _consumer(bootstrap) as consumer:
+        consumer.assign(sorted(partitions))
+        reported: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        for partition, end in reported.items():
+            consumer.seek(partition, end)
+        try:
+            async with asyncio.timeout(_ENDS_SECONDS):
+                while any(consumer.highwater(partition) is None for partition in partitions):
+                    await consumer.getmany(timeout_ms=100)
+        except TimeoutError as error:
+            raise LocalError(f"the broker at {bootstrap} does not say where its topics end") from error
+        return {partition: max(reported[partition], consumer.highwater(partition)) for partition in partitions}
+
+
 async def _partitions(consumer: AIOKafkaConsumer) -> set[TopicPartition]:
-    existing = await consumer.topics()
-    found = set()
-    for topic in TOPICS:
-        if topic in existing:
-            found |= {TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()}
-    return found
+    """The partitions of every service's topic of events that exists."""
+    topics = [topic for topic in await consumer.topics() if EVENT_TOPIC.fullmatch(topic)]
+    return {TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic) or ()}
 
 
 async def _take_up_new(consumer: AIOKafkaConsumer, known: set[TopicPartition]) -> set[TopicPartition]:
@@ -131,56 +167,3 @@ async def _unread(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
         if await consumer.position(partition) < end:
             return True
     return False
-
-
-def one_line(event: PassedEvent) -> str:
-    """An event for people: when, who says it, what, about whom, and what matters in it."""
-    when = event.headers.get("ce_time", "")[:19].replace("T", " ")
-    subject = event.headers.get("ce_subject", "")[:8]
-    source = f"{event.source}:{event.position}"
-    return printable(f"{when}  {source:<20} {event.type:<24} {subject:<8}  {gist(event)}".rstrip())
-
-
-def gist(event: PassedEvent) -> str:
-    """What matters in an event, in a few words; empty for a type that is not known here."""
-    data = event.data
-    match event.type:
-        case "CustomerIdentified":
-            return "known as " + " ".join(_identifier(known) for known in data.get("identifiers", []))
-        case "IdentityLinked":
-            return "also " + _identifier(data.get("identifier", {}))
-        case "CustomerDetailsChanged" | "PreferencesChanged":
-            return "changed " + " ".join(data.get("changed", []))
-        case "CustomerTagged":
-            return f"+#{data.get('tag')}"
-        case "CustomerUntagged":
-            return f"-#{data.get('tag')}"
-        case "InteractionLogged":
-            return f"{data.get('direction')} by {data.get('channel')}: {data.get('subject') or ''}".rstrip(": ")
-        case "PurchaseRecorded":
-            total = data.get("total", {})
-            return f"{total.get('amount')} {total.get('currency')}, order {data.get('order_id')}"
-        case "CustomerEnteredSegment":
-            return f"into {data.get('segment_key')} because {_values(data)}"
-        case "CustomerLeftSegment":
-            return f"out of {data.get('segment_key')} because {_values(data)}"
-        case "SegmentDefined" | "SegmentRetired" | "SurveyPublished":
-            return f"{data.get('key')}" + (f", version {data['version']}" if "version" in data else "")
-        case "SurveyAnswered":
-            return f"{data.get('survey_key')}: " + " ".join(_answer(answer) for answer in data.get("answers", []))
-        case _:
-            return ""
-
-
-def _identifier(known: Mapping[str, Any]) -> str:
-    return ":".join(str(part) for part in (known.get("type"), known.get("system"), known.get("value")) if part)
-
-
-def _values(data: Mapping[str, Any]) -> str:
-    decided = [f"{value.get('field')}={value.get('actual')}" for value in data.get("values", [])]
-    return " ".join(decided) or str(data.get("because"))
-
-
-def _answer(answer: Mapping[str, Any]) -> str:
-    given = next((answer[kind] for kind in ("number", "choice", "text") if answer.get(kind) is not None), "-")
-    return f"{answer.get('question')}={given}"
