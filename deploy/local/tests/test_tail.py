@@ -5,9 +5,11 @@ import json
 from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from relata_local import EmbeddedServers
-from relata_local.tail import PassedEvent, event_filter, follow, one_line
+from relata_local.event_lines import one_line
+from relata_local.tail import PassedEvent, event_filter, follow
 
 CUSTOMER = str(uuid4())
 TOPIC = "crm.interactions.events.v1"
@@ -34,6 +36,29 @@ async def publish(bootstrap: str, *numbers: int) -> None:
             await producer.send_and_wait(TOPIC, value, key=CUSTOMER.encode(), headers=headers)
     finally:
         await producer.stop()
+
+
+async def publish_batch(bootstrap: str, partition: int, *numbers: int) -> None:
+    """One batch to one partition."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, enable_idempotence=False)
+    await producer.start()
+    try:
+        batch = producer.create_batch()
+        for number in numbers:
+            value, headers = purchase(number)
+            assert batch.append(key=None, value=value, timestamp=None, headers=headers)
+        await (await producer.send_batch(batch, TOPIC, partition=partition))
+    finally:
+        await producer.stop()
+
+
+async def make_topic(bootstrap: str, partitions: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(TOPIC, partitions, 1)])
+    finally:
+        await admin.close()
 
 
 def passed(number: int, **headers: str) -> PassedEvent:
@@ -65,6 +90,42 @@ def test_events_are_read_from_the_beginning_to_the_end_and_then_as_they_come(ser
     assert old == [1, 2, 3]
     assert new
     assert new[0] > 3
+
+
+def test_nothing_of_the_last_batches_is_missed_though_the_broker_reports_too_small_ends(
+    servers: EmbeddedServers,
+) -> None:
+    async def scenario() -> tuple[list[int], list[int]]:
+        servers.broker.restart()
+        bootstrap = servers.kafka_bootstrap
+        await make_topic(bootstrap, 4)
+        await publish_batch(bootstrap, 0, *range(1, 21))
+        await publish_batch(bootstrap, 1, 21)
+        await publish_batch(bootstrap, 1, *range(22, 31))
+        await publish_batch(bootstrap, 2, 31)
+        history = follow(bootstrap, from_beginning=True, until_end=True)
+        old = [event.position async for event in history]
+        following = follow(bootstrap, from_beginning=False, until_end=False)
+        first = asyncio.ensure_future(anext(following))
+        await asyncio.sleep(2)  # it has long looked where the topics end
+        assert not first.done()
+        await publish_batch(bootstrap, 0, 32)
+        new = [(await first).position]
+        await following.aclose()
+        return old, new
+
+    old, new = asyncio.run(scenario())
+
+    assert sorted(old) == list(range(1, 32))
+    assert new == [32]
+
+
+def test_watermarks_are_shown_to_those_who_ask_for_them_only() -> None:
+    watermark = passed(9, ce_type="crm.interactions.Watermark.v1", ce_subject="")
+
+    assert not event_filter([], None)(watermark)
+    assert event_filter(["Watermark"], None)(watermark)
+    assert event_filter(["crm.interactions.Watermark.v1"], None)(watermark)
 
 
 def test_an_event_is_one_line_for_people() -> None:

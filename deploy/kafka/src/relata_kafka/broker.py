@@ -63,6 +63,8 @@ class ApacheKafka(Apache):
 
     def launch(self) -> None:
         java, classpath = jars.java(), jars.classpath()
+        # At every start: kept data may have been written by a broker on other ports.
+        self._write_properties()
         if not self._log_folder.exists():
             self._format(java, classpath)
         self.cluster_id = self._stored_cluster_id()
@@ -90,7 +92,7 @@ class ApacheKafka(Apache):
         if self._log_folder.exists():
             shutil.rmtree(self._log_folder)
 
-    def _format(self, java: str, classpath: str) -> None:
+    def _write_properties(self) -> None:
         self._properties.parent.mkdir(parents=True, exist_ok=True)
         certificate = str(self._security.certificate) if self._security else None
         self._properties.write_text(
@@ -98,6 +100,8 @@ class ApacheKafka(Apache):
                 self._listeners, data=str(self._log_folder), bind=HOST, advertise=HOST, certificate=certificate
             )
         )
+
+    def _format(self, java: str, classpath: str) -> None:
         arguments = format_arguments(str(self._properties), new_cluster_id(), self._security)
         done = subprocess.run(
             [java, *_JVM, "-cp", classpath, "kafka.tools.StorageTool", *arguments],

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from xml.etree import ElementTree
@@ -35,9 +36,12 @@ def classpath() -> str:
 
 
 def cache_folder() -> Path:
-    """Where the jars of this very pom are kept."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "relata" / f"kafka-{version()}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:8]}"
+    """Where the jars of this very pom are kept: within the virtual environment, else in the user's cache."""
+    if sys.prefix != sys.base_prefix:
+        kept = Path(sys.prefix) / "share"
+    else:
+        kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return kept / "relata" / f"kafka-{version()}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:8]}"
 
 
 def java() -> str:
@@ -75,6 +79,7 @@ def _program(name: str, home: str) -> str | None:
 
 
 def _resolve(folder: Path) -> None:
+    print(f"Resolving the jars of Apache Kafka {version()} by Maven, once", file=sys.stderr, flush=True)
     # Quiet, without questions or colours, and strict about checksums.
     command = [maven(), "-q", "-B", "-Dstyle.color=never", "-C", "-f", str(POM), "dependency:copy-dependencies"]
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +87,13 @@ def _resolve(folder: Path) -> None:
         jars = Path(unfinished) / "jars"
         try:
             done = subprocess.run(
-                [*command, "-DincludeScope=runtime", f"-DoutputDirectory={jars}"],
+                # A repository of its own, so that nothing is left in the user's home.
+                [
+                    *command,
+                    "-DincludeScope=runtime",
+                    f"-DoutputDirectory={jars}",
+                    f"-Dmaven.repo.local={unfinished}/repository",
+                ],
                 capture_output=True,
                 text=True,
                 check=False,

@@ -1,5 +1,6 @@
 """What `crm status` tells: per service its health and its report, and which of the servers are there."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from relata_local.ports import accepts
 from relata_local.services import failed_checks
 
 OK, NOT_READY, DEAD = "ok", "not ready", "dead"
+_SERVICE_PREFIX = re.compile(r"\b[a-z0-9]+-service\.")
 _SECONDS = 10.0  # for a service to answer; its own checks take up to 3 s
 
 
@@ -31,7 +33,9 @@ class ServiceHealth:
 
     @property
     def text(self) -> str:
-        return f"{self.state}: {', '.join(self.failing)}" if self.failing else self.state
+        """The state for people; a projection is named without its service, which they know."""
+        failing = (_SERVICE_PREFIX.sub("", check) for check in self.failing)
+        return f"{self.state}: {', '.join(failing)}" if self.failing else self.state
 
     def as_json(self) -> dict[str, Any]:
         problem = {"error": self.error} if self.error else {}
@@ -50,10 +54,13 @@ class StackHealth:
         """Everything that is not as it should be, in one line; empty when all is well."""
         dead = [name for name, state in self.servers.items() if state == DEAD]
         dead += [name for name, service in self.services.items() if service.state == DEAD]
-        unready = [f"{name} ({', '.join(one.failing)})" for name, one in self.services.items() if one.failing]
-        silent = [f"{name} ({one.error})" for name, one in self.services.items() if one.error and one.state != DEAD]
-        parts = {"dead": dead, "not ready": unready, "no report": silent}
-        return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
+        parts = [f"dead: {', '.join(dead)}"] if dead else []
+        for name, service in self.services.items():
+            if service.state == NOT_READY:
+                parts.append(f"{name} is {service.text}")
+            elif service.state == OK and service.error:
+                parts.append(service.error)
+        return "; ".join(parts)
 
     def as_json(self) -> dict[str, Any]:
         return {

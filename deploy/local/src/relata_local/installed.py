@@ -59,7 +59,7 @@ def declared_port(main: Path) -> int:
 
 
 def without_collisions(services: Iterable[InstalledService]) -> list[InstalledService]:
-    """The services with a port each, ordered by it: the declared one, or the first free one for who comes late."""
+    """The services with a port each, ordered by it. Of two that declare the same one the first by name keeps it."""
     taken: dict[int, InstalledService] = {}
     late: list[InstalledService] = []
     for service in sorted(services, key=lambda service: (service.port, service.name)):

@@ -12,6 +12,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 _WITHOUT_TERMINAL = 160  # columns; a pipe or a file has no width, and 80, which is common, cuts what a table says
+_FOLDED = 30  # columns: what a cell that may take several lines is content with
 
 
 def console(file: TextIO | None = None) -> Console:
@@ -24,7 +25,7 @@ def console(file: TextIO | None = None) -> Console:
 class Column:
     """One column. `rank` says how much it matters: where it is narrow the highest goes first, and 0 never goes.
 
-    A cell of a `folding` column may take several lines once no other column can go any more.
+    A cell of a `folding` column may take several lines.
     """
 
     title: str
@@ -49,18 +50,23 @@ class FittingTable:
     def __rich_console__(self, on: Console, options: ConsoleOptions) -> RenderResult:
         ranks = sorted({column.rank for column in self.columns if column.rank}, reverse=True)
         for highest in [*ranks, 0]:
-            table = self._table(highest)
-            if self._width(table, on, options) <= options.max_width:
+            if self._width(self._table(highest, _FOLDED), on, options) <= options.max_width:
                 break
-        yield table
+        yield self._table(highest)
 
-    def _table(self, highest: int) -> Table:
+    def _table(self, highest: int, folded: int | None = None) -> Table:
         table = Table(title=self.title, title_justify="left", caption=self.caption, box=box.SIMPLE_HEAD)
         kept = [number for number, column in enumerate(self.columns) if column.rank <= highest]
         for number in kept:
             column = self.columns[number]
             overflow: Literal["fold", "ellipsis"] = "fold" if column.folding else "ellipsis"
-            table.add_column(column.title, justify=column.justify, overflow=overflow, no_wrap=not column.folding)
+            table.add_column(
+                column.title,
+                justify=column.justify,
+                overflow=overflow,
+                no_wrap=not column.folding,
+                max_width=folded if column.folding else None,
+            )
         for row in self.rows:
             table.add_row(*(row[number] for number in kept))
         return table

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from relata_local.errors import LocalError
@@ -85,9 +86,9 @@ async def follow(bootstrap: str, *, from_beginning: bool, until_end: bool) -> As
 
     With `until_end` it ends where the topics ended when it began. Raises `LocalError` when the broker is not there.
     """
+    known = await _partitions(bootstrap)
+    ends = await _ends(bootstrap, known) if known else {}
     async with _consumer(bootstrap) as consumer:
-        known = await _partitions(consumer)
-        ends = await _ends(bootstrap, known) if known else {}
         consumer.assign(sorted(known))
         if not from_beginning and not until_end:
             for partition, end in ends.items():
@@ -104,7 +105,7 @@ async def follow(bootstrap: str, *, from_beginning: bool, until_end: bool) -> As
                         yield decode(record)
             if loop.time() > look_again and not until_end:
                 look_again = loop.time() + _REFRESH_SECONDS
-                known = await _take_up_new(consumer, known)
+                known = await _take_up_new(consumer, known, await _partitions(bootstrap))
 
 
 @asynccontextmanager
@@ -144,14 +145,27 @@ async def _ends(bootstrap: str, partitions: Collection[TopicPartition]) -> dict[
         return {partition: max(reported[partition], consumer.highwater(partition)) for partition in partitions}
 
 
-async def _partitions(consumer: AIOKafkaConsumer) -> set[TopicPartition]:
-    """The partitions of every service's topic of events that exists."""
-    topics = [topic for topic in await consumer.topics() if EVENT_TOPIC.fullmatch(topic)]
-    return {TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic) or ()}
+async def _partitions(bootstrap: str) -> set[TopicPartition]:
+    """The partitions of every service's topic of events that exists; a consumer knows only what it is assigned."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+        topics = [topic for topic in await admin.list_topics() if EVENT_TOPIC.fullmatch(topic)]
+        described = await admin.describe_topics(topics) if topics else []
+    except KafkaError as error:
+        raise LocalError(f"the broker does not answer at {bootstrap}: {error}") from error
+    finally:
+        await admin.close()
+    return {
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in topic["partitions"]
+    }
 
 
-async def _take_up_new(consumer: AIOKafkaConsumer, known: set[TopicPartition]) -> set[TopicPartition]:
-    found = await _partitions(consumer)
+async def _take_up_new(
+    consumer: AIOKafkaConsumer, known: set[TopicPartition], found: set[TopicPartition]
+) -> set[TopicPartition]:
     if not found - known:
         return known
     offsets = {partition: await consumer.position(partition) for partition in known}
