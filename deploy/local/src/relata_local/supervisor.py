@@ -12,15 +12,16 @@ from relata_local.processes import ManagedServer
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 # Who has served for so long since is taken for well again: the next death counts as the first.
 WELL_AFTER_SECONDS = 60.0
+_LONGEST_LINE = 300  # letters of a log that go into one line for people
 
 
 class GaveUp(LocalError):
     """A process died again and again."""
 
     def __init__(self, server: ManagedServer, deaths: int, reason: str) -> None:
-        last = server.log_tail(1).strip() or "(nothing)"
-        message = f"{server.name} died {deaths} times, at last with {reason}; log {server.log_file} ends: {last}"
-        super().__init__(message)
+        last = server.log_tail(1).strip()[:_LONGEST_LINE] or "(nothing)"
+        died = f"{server.name}, which died {deaths} times in a row, at last with {reason}"
+        super().__init__(f"gave up on {died}; log {server.log_file} ends: {last}")
 
 
 @dataclass
