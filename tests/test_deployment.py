@@ -17,11 +17,11 @@ import yaml
 from packaging.requirements import Requirement
 
 from crm_shared.settings import Settings
+from relata_local.services import INSTALLED, SERVICES
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVERS = {"kafka", "mongodb", "postgres"}
-SERVICES = sorted(path.name.removesuffix("-service") for path in (ROOT / "services").glob("*-service"))
 DEFINITIONS = {service: import_module(f"{service}_service.main").DEFINITION for service in SERVICES}
 IMAGE_FILE = ROOT / "deploy" / "images" / "Dockerfile"
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))

@@ -13,16 +13,15 @@ from typing import Any
 import httpx
 import pytest
 
+from relata_local.services import SERVICES
 from relata_local.stack import Stack
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
-SERVICES = ("contacts", "interactions", "segmentation", "feedback", "customer360")
-
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """All five services as processes of their own, on embedded servers of their own."""
+    """All services as processes of their own, on embedded servers of their own."""
     with Stack(tmp_path_factory.mktemp("stack")) as running:
         yield running
 
