@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import httpx
 from rich.progress import Progress
 
 from relata_local.api_client import Api, ApiError
@@ -14,7 +15,7 @@ STALL_SECONDS = 120.0
 _LEAST_PAUSE_SECONDS = 0.5
 _MOST_PAUSE_SECONDS = 5.0
 # What a load changes and people then look at, with a query of each that waits for `?after=` over all customers.
-_VIEWS = {"segmentation": ("/v1/segments", 1), "customer360": ("/v1/customers", 1)}
+_VIEWS = {"segmentation": "/v1/segments", "customer360": "/v1/customers"}
 
 Status = Mapping[str, Mapping[str, Any]]
 
@@ -27,8 +28,8 @@ def operations(api: Api) -> dict[str, dict[str, Any]]:
 def wait_until_applied(api: Api, progress: Progress) -> None:
     """Wait until all services have published their logs, the views have applied them, and nothing followed from that.
 
-    A view says so itself, by answering a query with `?after=`: the lag of a projection is only what it
-    last heard from the broker. Raises `LocalError` when nothing has moved for two minutes.
+    A view says so itself, by answering a query with `?after=`: the lag of a projection is only what it last heard from
+    the broker. Raises `LocalError` when nothing has moved for two minutes.
     """
     task = progress.add_task("Applied to the views", total=None)
     most, last, moved = 1, -1, time.monotonic()
@@ -47,25 +48,26 @@ def wait_until_applied(api: Api, progress: Progress) -> None:
             last, moved = behind, time.monotonic()
         if time.monotonic() - moved > STALL_SECONDS:
             raise LocalError(f"the views stopped catching up, {behind} events behind: see `crm status`")
-        if unpublished(status) == 0 and all(has_applied(api, view, positions, status) for view in _VIEWS):
+        if unpublished(status):
+            pause(asked)
+        elif all(has_applied(api, view, positions, status) for view in _VIEWS):
             # What the views made of it, such as memberships, may have added to the logs meanwhile.
             applied = positions
-            continue
-        pause(asked)
+        else:
+            pause(time.monotonic())  # the view has waited for some seconds before it said no
 
 
 def has_applied(api: Api, view: str, positions: Mapping[str, int], status: Status) -> bool:
     """Whether a service's views hold everything up to these positions; true for a service that is not there."""
     if view not in api.urls:
         return True
-    path, limit = _VIEWS[view]
     read = {topic.split(".")[1] for projection in status[view]["projections"] for topic in projection["topics"]}
     wanted = {source: position for source, position in positions.items() if source in read}
     try:
-        api.get(view, path, {**after(wanted), "limit": limit}, patient=False)
+        api.get(view, _VIEWS[view], {**after(wanted), "limit": 1}, patient=False)
     except ApiError as error:
-        if error.code == "position_not_reached":
-            return False
+        if error.status == httpx.codes.SERVICE_UNAVAILABLE:
+            return False  # not yet
         raise
     return True
 
