@@ -2,83 +2,129 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
 import pytest_asyncio
 from pymongo import AsyncMongoClient
 
-from crm_contracts.envelope import PublicEvent
-from crm_shared.application import Command, Writer
-from crm_shared.domain import PositionNotReached
+from crm_contracts.envelope import PublicEvent, decode, encode
+from crm_contracts.events.contacts import CustomerTagged
+from crm_contracts.events.interactions import PurchaseRecorded
+from crm_contracts.types import Money
+from crm_shared.application import Submission, Writer
 from crm_shared.kafka import Kafka
+from crm_shared.mongo import Document
+from crm_shared.policies import DecidedProjection, Resources
+from crm_shared.postgres import EventSourcedApplication
+from crm_shared.projections import DocumentProjection
+from crm_shared.queries import View
 from crm_shared.settings import Settings
-from segmentation_service.application import Segmentation
-from segmentation_service.conditions import parse
-from segmentation_service.domain import Memberships
-from segmentation_service.evaluation import SEGMENTS, Evaluated
-from segmentation_service.queries import Segments
+from crm_shared.testing import public_event
+from segmentation_service import publishing, queries
+from segmentation_service.application import DefineSegment, RetireSegment
+from segmentation_service.conditions import parse, to_json
+from segmentation_service.domain import Memberships, SegmentFacts
+from segmentation_service.policies import MEMBERSHIPS
+from segmentation_service.policies.memberships import MembershipDecisions
+from segmentation_service.projections import DEFINITIONS, FACTS, MEMBERS
+from segmentation_service.projections.evaluations import COLLECTION as EVALUATIONS
 
 LAN, MINH = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 REPEAT = {"field": "purchases.count", "op": "gte", "value": 2}
 BUYER = {"field": "purchases.count", "op": "gte", "value": 1}
+ONCE = {"field": "purchases.count", "op": "eq", "value": 1}
 
 
 def purchase(customer_id: str, position: int, *, amount: str = "10") -> PublicEvent:
-    return PublicEvent(
-        id=f"{customer_id}:{position}",
-        service="interactions",
-        name="PurchaseRecorded",
-        major=1,
-        key=customer_id,
-        subject=customer_id,
-        occurred_at=NEW_YEAR + timedelta(days=position),
-        recorded_at=NEW_YEAR,
-        sequence=position,
-        stream_version=1,
-        correlation_id=f"chain-{position}",
-        causation_id="cause",
-        actor="test",
-        traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
-        data={"customer_id": customer_id, "total": {"amount": amount, "currency": "VND"}},
+    bought = PurchaseRecorded(
+        purchase_id="p",
+        customer_id=customer_id,
+        system="shop",
+        order_id=str(position),
+        total=Money(amount=amount, currency="VND"),
+        lines=[],
+        channel=None,
     )
+    return public_event(bought, position=position, at=NEW_YEAR + timedelta(days=position))
+
+
+def tagged(customer_id: str, position: int, tag: str) -> PublicEvent:
+    return public_event(CustomerTagged(customer_id=customer_id, tag=tag), position=position)
 
 
 @dataclasses.dataclass
 class Place:
-    """Segmentation without a broker: its stores, and what decides."""
+    """Segmentation without a broker: its stores, what decides, and its views of what it said itself."""
 
-    application: Segmentation
+    event_store: EventSourcedApplication
     writer: Writer
-    evaluated: Evaluated
-    segments: Segments
-    open: Callable[[], Evaluated]
+    facts: DecidedProjection
+    open: Callable[[], DecidedProjection]
+    own_views: list[DocumentProjection]
+    published: int = 0
 
     async def define(self, key: str, condition: dict[str, Any]) -> None:
-        def decide(unit: Any) -> Any:
-            return self.application.define(unit, key, name=key.title(), description=None, condition=condition)
-
-        await self.writer.run(Command(decide))
+        """Define a segment, and see to it that the projector knows of it."""
+        facts = SegmentFacts(key, key.title(), None, to_json(parse(condition)))
+        await self.writer.run(Submission(DefineSegment(facts)))
+        await self.learn()
 
     async def retire(self, key: str) -> None:
-        await self.writer.run(Command(lambda unit: self.application.retire(unit, key)))
+        await self.writer.run(Submission(RetireSegment(key)))
+        await self.learn()
+
+    async def learn(self) -> None:
+        await self.publish()
+        decisions = cast(MembershipDecisions, self.facts.decisions)
+        async with self.facts.busy:
+            await decisions.prepare()
+
+    async def publish(self) -> None:
+        """What relay and broker do: bring what this service said to its views."""
+        for note in self.event_store.recorder.select_notifications(self.published + 1, 10_000):
+            self.published = int(note.id)
+            event = self.event_store.mapper.to_domain_event(note)
+            if (said := publishing.publish(event)) is not None:
+                record = encode(event, self.published, said.key, said.data)
+                heard = decode(record.key, record.value, record.headers)
+                for view in self.own_views:
+                    if f"crm.segmentation.{heard.name}.v{heard.major}" in view.handles:
+                        await view.apply([heard])
+
+    def view(self, projection: Any) -> View:
+        return View(self.facts.documents.collection.database, projection, 1)
+
+    async def segment(self, key: str) -> dict[str, Any]:
+        await self.publish()
+        return await queries.segment(self.view(DEFINITIONS), self.view(MEMBERS), key)
 
     async def ready(self, key: str) -> dict[str, Any]:
         """The segment, once everybody has been evaluated for it."""
         async with asyncio.timeout(20):
-            while (segment := await self.segments.one(key))["status"] != "ready":
+            while (segment := await self.segment(key))["status"] != "ready":
                 await asyncio.sleep(0.05)
         return segment
 
+    async def is_member(self, key: str, customer_id: str) -> bool:
+        await self.publish()
+        found = await queries.members_of(self.view(DEFINITIONS), self.view(MEMBERS), key, limit=50, cursor=None)
+        return customer_id in [one["customer_id"] for one in found["items"]]
+
+    def stored(self, customer_id: str) -> list[Any]:
+        """What the log holds about a customer."""
+        return [event for event, _ in self.event_store.load({Memberships.create_id(customer_id): 0})]
+
     def decisions(self, customer_id: str) -> list[tuple[str, str]]:
-        """What the log holds about a customer: event and segment."""
+        """The decisions about a customer: event and segment."""
         return [
             (type(event).__name__, event.segment_key)
-            for event, _ in self.application.load({Memberships.create_id(customer_id): 0})
+            for event in self.stored(customer_id)
             if not isinstance(event, Memberships.Created)
         ]
 
@@ -86,157 +132,161 @@ class Place:
 @pytest_asyncio.fixture
 async def place(
     settings_for: Callable[[str], Settings],
-    open_application: Callable[[type[Segmentation]], Segmentation],
-    open_writer: Callable[[Segmentation], Writer],
+    open_event_store: Callable[[str], EventSourcedApplication],
+    open_writer: Callable[[EventSourcedApplication], Writer],
 ) -> AsyncIterator[Place]:
     settings = settings_for("segmentation")
-    application = open_application(Segmentation)
-    writer = open_writer(application)
+    event_store = open_event_store("segmentation")
+    writer = open_writer(event_store)
     kafka = Kafka(settings)
-    async with AsyncMongoClient[dict[str, Any]](settings.mongodb_uri, tz_aware=True) as client:
+    async with AsyncMongoClient[Document](settings.mongodb_uri, tz_aware=True) as client:
         database = client[settings.database_name("segmentation")]
+        resources = cast(
+            Resources,
+            SimpleNamespace(
+                service="segmentation", database=database, kafka=kafka, application=event_store, writer=writer
+            ),
+        )
 
-        def open_one() -> Evaluated:
-            evaluated = Evaluated(database, kafka, application, writer)
-            evaluated.take_over(frozenset(range(kafka.partitions)))
-            return evaluated
+        def open_one() -> DecidedProjection:
+            facts = DecidedProjection(resources, MEMBERSHIPS)
+            facts.take_over(frozenset(range(kafka.partitions)))
+            return facts
 
-        evaluated = open_one()
-        await evaluated.prepare(1)
-        yield Place(application, writer, evaluated, Segments(database, kafka.partitions), open_one)
+        own_views = [DocumentProjection(database, one) for one in (DEFINITIONS, MEMBERS)]
+        for view in own_views:
+            await view.prepare(1)
+        facts = open_one()
+        await facts.prepare(1)
+        yield Place(event_store, writer, facts, open_one, own_views)
 
 
 @pytest_asyncio.fixture
 async def evaluating(place: Place) -> AsyncIterator[Place]:
     """The same, with the evaluation of everybody at work."""
-    task = asyncio.create_task(place.evaluated.work())
+    task = asyncio.create_task(place.facts.work())
     yield place
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def learnt(place: Place, keys: Iterable[str]) -> None:
-    """Wait until the projector knows these definitions."""
-    async with asyncio.timeout(10):
-        while not set(keys) <= set(place.evaluated.definitions):
-            await asyncio.sleep(0.02)
+async def test_an_event_decides_at_once_with_the_values_that_decided(place: Place) -> None:
+    await place.define("repeat", REPEAT)
+    second = purchase(LAN, 3)
 
+    await place.facts.apply([purchase(LAN, 1), purchase(MINH, 2), second])
 
-async def member(place: Place, key: str, customer_id: str) -> bool:
-    page = await place.segments.members(key, 50, None)
-    return customer_id in [one["customer_id"] for one in page["items"]]
-
-
-async def test_an_event_decides_at_once_with_the_values_that_decided(evaluating: Place) -> None:
-    await evaluating.define("repeat", REPEAT)
-    await learnt(evaluating, ["repeat"])
-
-    await evaluating.evaluated.apply([purchase(LAN, 1), purchase(MINH, 2), purchase(LAN, 3)])
-
-    assert await member(evaluating, "repeat", LAN)
-    assert not await member(evaluating, "repeat", MINH)
-    stored = [event for event, _ in evaluating.application.load({Memberships.create_id(LAN): 0})]
-    entered = stored[-1]
+    assert await place.is_member("repeat", LAN)
+    assert not await place.is_member("repeat", MINH)
+    entered = place.stored(LAN)[-1]
     assert entered.occurred_at == NEW_YEAR + timedelta(days=3)
-    assert entered.context["causation_id"] == f"{LAN}:3"
-    assert entered.context["correlation_id"] == "chain-3"
+    assert entered.context["causation_id"] == second.id
+    assert entered.context["correlation_id"] == second.correlation_id
+    assert entered.context["actor"] == "segmentation"
     assert entered.because == "facts_changed"
     assert [(one["field"], one["actual"], one["result"]) for one in entered.values] == [("purchases.count", 2, True)]
 
 
-async def test_transitions_within_one_batch_are_all_recorded(evaluating: Place) -> None:
-    await evaluating.define("exactly-one", {"field": "purchases.count", "op": "eq", "value": 1})
-    await evaluating.define("repeat", REPEAT)
-    await learnt(evaluating, ["exactly-one", "repeat"])
+async def test_transitions_within_one_batch_are_all_recorded(place: Place) -> None:
+    await place.define("exactly-one", ONCE)
+    await place.define("repeat", REPEAT)
 
-    await evaluating.evaluated.apply([purchase(LAN, 1), purchase(LAN, 2)])
+    await place.facts.apply([purchase(LAN, 1), purchase(LAN, 2)])
 
-    assert evaluating.decisions(LAN) == [
-        ("Entered", "exactly-one"),
-        ("Left", "exactly-one"),
-        ("Entered", "repeat"),
-    ]
+    assert place.decisions(LAN) == [("Entered", "exactly-one"), ("Left", "exactly-one"), ("Entered", "repeat")]
 
 
-async def test_the_same_events_again_decide_nothing_again(evaluating: Place) -> None:
-    await evaluating.define("repeat", REPEAT)
-    await learnt(evaluating, ["repeat"])
+async def test_the_same_events_again_decide_nothing_again(place: Place) -> None:
+    await place.define("repeat", REPEAT)
     events = [purchase(LAN, 1), purchase(LAN, 2)]
-    await evaluating.evaluated.apply(events)
+    await place.facts.apply(events)
 
-    evaluating.evaluated.take_over(evaluating.evaluated.partitions)
-    await evaluating.evaluated.apply(events)
+    place.facts.take_over(place.facts.partitions)
+    await place.facts.apply(events)
 
-    assert evaluating.decisions(LAN) == [("Entered", "repeat")]
+    assert place.decisions(LAN) == [("Entered", "repeat")]
 
 
-async def test_a_crash_between_the_decision_and_the_view_decides_once(
-    evaluating: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await evaluating.define("repeat", REPEAT)
-    await learnt(evaluating, ["repeat"])
-    await evaluating.evaluated.apply([purchase(LAN, 1)])
+async def crash_while_writing(place: Place, *events: PublicEvent) -> None:
+    """Apply these events up to the point where their decisions are stored and the documents are not."""
 
     async def crash(_: Any) -> None:
         raise ConnectionError("the view's store went away")
 
-    with monkeypatch.context() as broken:
-        broken.setattr(evaluating.evaluated.documents, "write", crash)
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(place.facts.documents, "write", crash)
         with pytest.raises(ConnectionError):
-            await evaluating.evaluated.apply([purchase(LAN, 2)])
-    assert not await member(evaluating, "repeat", LAN)
-    evaluating.evaluated.take_over(evaluating.evaluated.partitions)
-    await evaluating.evaluated.apply([purchase(LAN, 2)])
-
-    assert await member(evaluating, "repeat", LAN)
-    assert evaluating.decisions(LAN) == [("Entered", "repeat")]
+            await place.facts.apply(events)
+    place.facts.take_over(place.facts.partitions)
 
 
-async def test_a_lost_view_is_folded_again_without_deciding_again(evaluating: Place) -> None:
-    await evaluating.define("exactly-one", {"field": "purchases.count", "op": "eq", "value": 1})
-    await evaluating.define("repeat", REPEAT)
-    await learnt(evaluating, ["exactly-one", "repeat"])
+async def test_a_crash_between_the_decision_and_the_view_decides_once(place: Place) -> None:
+    await place.define("exactly-one", ONCE)
+    await place.define("repeat", REPEAT)
+    await place.facts.apply([purchase(LAN, 1)])
+    await crash_while_writing(place, purchase(LAN, 2), purchase(LAN, 3))
+
+    await place.facts.apply([purchase(LAN, 2), purchase(LAN, 3)])
+
+    assert place.decisions(LAN) == [("Entered", "exactly-one"), ("Left", "exactly-one"), ("Entered", "repeat")]
+    found = await place.facts.load([LAN])
+    assert found[LAN] is not None
+    assert found[LAN]["positions"] == {"interactions": 3}
+
+
+async def test_a_decision_stored_before_a_crash_is_revised_when_events_come_in_another_order_after_it(
+    place: Place,
+) -> None:
+    # given a member by two purchases, of which the second is not yet in the facts
+    await place.define("repeat", {"all": [REPEAT, {"not": {"field": "tags", "op": "contains", "value": "staff"}}]})
+    await place.facts.apply([purchase(LAN, 1)])
+    await crash_while_writing(place, purchase(LAN, 2))
+
+    # when the broker delivers another source's event first
+    await place.facts.apply([tagged(LAN, 1, "staff"), purchase(LAN, 2)])
+
+    assert place.decisions(LAN) == [("Entered", "repeat"), ("Left", "repeat")]
+
+
+async def test_a_lost_view_is_folded_again_without_deciding_again(place: Place) -> None:
+    await place.define("exactly-one", ONCE)
+    await place.define("repeat", REPEAT)
     history = [purchase(LAN, 1), purchase(MINH, 2), purchase(LAN, 3)]
-    await evaluating.evaluated.apply(history)
-    before = evaluating.decisions(LAN), evaluating.decisions(MINH)
+    await place.facts.apply(history)
+    before = place.decisions(LAN), place.decisions(MINH)
 
-    await evaluating.evaluated.documents.collection.delete_many({})
-    rebuilt = evaluating.open()
-    await rebuilt.prepare(1)
+    await place.facts.documents.collection.delete_many({})
+    again = place.open()
+    await again.prepare(1)
     for event in history:
-        await rebuilt.apply([event])
-    await rebuilt.apply([purchase(MINH, 4)])
+        await again.apply([event])
+    await again.apply([purchase(MINH, 4)])
 
-    assert (evaluating.decisions(LAN), evaluating.decisions(MINH)[:1]) == before
-    assert evaluating.decisions(MINH) == [("Entered", "exactly-one"), ("Left", "exactly-one"), ("Entered", "repeat")]
-    assert await member(evaluating, "repeat", LAN)
+    assert (place.decisions(LAN), place.decisions(MINH)[:1]) == before
+    assert place.decisions(MINH) == [("Entered", "exactly-one"), ("Left", "exactly-one"), ("Entered", "repeat")]
+    assert await place.is_member("repeat", LAN)
 
 
 async def test_defining_a_segment_evaluates_everybody_with_progress(evaluating: Place) -> None:
     customers = [f"00000000-0000-4000-8000-{number:012d}" for number in range(500)]
-    await evaluating.evaluated.apply([purchase(one, number + 1) for number, one in enumerate(customers)])
+    await evaluating.facts.apply([purchase(one, number + 1) for number, one in enumerate(customers)])
 
     await evaluating.define("buyers", BUYER)
-    await learnt(evaluating, ["buyers"])
     segment = await evaluating.ready("buyers")
 
-    assert segment["members"] == 500
     assert segment["evaluated"] == {"done": 500, "total": 500}
-    stored = [event for event, _ in evaluating.application.load({Memberships.create_id(customers[0]): 0})]
-    assert stored[-1].because == "segment_defined"
+    assert (await evaluating.segment("buyers"))["members"] == 500
+    assert evaluating.stored(customers[0])[-1].because == "segment_defined"
 
 
 async def test_a_new_definition_moves_only_whom_it_concerns(evaluating: Place) -> None:
     await evaluating.define("buyers", BUYER)
-    await learnt(evaluating, ["buyers"])
-    await evaluating.evaluated.apply([purchase(LAN, 1), purchase(LAN, 2), purchase(MINH, 3)])
+    await evaluating.facts.apply([purchase(LAN, 1), purchase(LAN, 2), purchase(MINH, 3)])
 
     await evaluating.define("buyers", REPEAT)
-    async with asyncio.timeout(10):
-        while evaluating.evaluated.definitions["buyers"].version != 2:
-            await asyncio.sleep(0.02)
-    segment = await evaluating.ready("buyers")
+    await evaluating.ready("buyers")
 
+    segment = await evaluating.segment("buyers")
     assert (segment["version"], segment["members"]) == (2, 1)
     assert evaluating.decisions(LAN) == [("Entered", "buyers")]
     assert evaluating.decisions(MINH) == [("Entered", "buyers"), ("Left", "buyers")]
@@ -246,70 +296,62 @@ async def test_retiring_a_segment_makes_its_members_leave_and_defining_it_again_
     evaluating: Place,
 ) -> None:
     await evaluating.define("buyers", BUYER)
-    await learnt(evaluating, ["buyers"])
-    await evaluating.evaluated.apply([purchase(LAN, 1)])
+    await evaluating.facts.apply([purchase(LAN, 1)])
 
     await evaluating.retire("buyers")
     async with asyncio.timeout(10):
         while evaluating.decisions(LAN) != [("Entered", "buyers"), ("Left", "buyers")]:
             await asyncio.sleep(0.05)
     await evaluating.define("buyers", BUYER)
-    await learnt(evaluating, ["buyers"])
-    async with asyncio.timeout(10):
-        while not await member(evaluating, "buyers", LAN):
-            await asyncio.sleep(0.05)
+    await evaluating.ready("buyers")
 
     assert evaluating.decisions(LAN) == [("Entered", "buyers"), ("Left", "buyers"), ("Entered", "buyers")]
 
 
-async def test_a_query_waits_for_the_definition_that_was_just_stored(evaluating: Place) -> None:
+async def test_a_retired_segment_is_left_also_by_whom_a_crash_left_with_older_facts(evaluating: Place) -> None:
     await evaluating.define("buyers", BUYER)
-    position = evaluating.application.last_position()
+    await crash_while_writing(evaluating, purchase(LAN, 1))
+    await evaluating.retire("buyers")
 
-    await evaluating.segments.wait_for_definitions(position)
+    await evaluating.facts.apply([purchase(LAN, 1)])
 
-    assert (await evaluating.segments.one("buyers"))["version"] == 1
-    with pytest.raises(PositionNotReached):
-        await evaluating.segments.wait_for_definitions(position + 1, seconds=0.1)
+    assert evaluating.decisions(LAN) == [("Entered", "buyers"), ("Left", "buyers")]
 
 
 async def test_an_evaluation_that_was_interrupted_is_taken_up_again(place: Place) -> None:
-    await place.evaluated.apply([purchase(LAN, 1)])
+    await place.facts.apply([purchase(LAN, 1)])
     await place.define("buyers", BUYER)
-    await place.evaluated.prepare(1)
-    assert (await place.segments.one("buyers"))["status"] == "evaluating"
+    assert (await place.segment("buyers"))["status"] == "evaluating"
 
     later = place.open()
     await later.prepare(1)
     task = asyncio.create_task(later.work())
     try:
-        segment = await place.ready("buyers")
+        await place.ready("buyers")
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    assert segment["members"] == 1
+    assert (await place.segment("buyers"))["members"] == 1
 
 
-async def test_an_event_that_cannot_be_folded_fails_its_customer_only(evaluating: Place) -> None:
-    await evaluating.define("buyers", BUYER)
-    await learnt(evaluating, ["buyers"])
+async def test_an_event_that_cannot_be_folded_fails_its_customer_only(place: Place) -> None:
+    await place.define("buyers", BUYER)
     poison = dataclasses.replace(purchase(LAN, 1), data={"customer_id": LAN})
 
-    failures = await evaluating.evaluated.apply([poison, purchase(LAN, 2), purchase(MINH, 3)])
+    failures = await place.facts.apply([poison, purchase(LAN, 2), purchase(MINH, 3)])
 
     assert {key: failure.event for key, failure in failures.items()} == {LAN: poison}
-    assert await member(evaluating, "buyers", MINH)
-    assert evaluating.decisions(LAN) == []
+    assert await place.is_member("buyers", MINH)
+    assert place.decisions(LAN) == []
 
 
-async def test_why_shows_each_leaf_with_its_actual_value(evaluating: Place) -> None:
+async def test_why_shows_each_leaf_with_its_actual_value(place: Place) -> None:
     condition = {"all": [REPEAT, {"field": "purchases.revenue.VND", "op": "gt", "value": "100"}]}
-    await evaluating.define("good", condition)
-    await learnt(evaluating, ["good"])
-    await evaluating.evaluated.apply([purchase(LAN, 1, amount="70.5"), purchase(LAN, 2, amount="20.5")])
+    await place.define("good", condition)
+    await place.facts.apply([purchase(LAN, 1, amount="70.5"), purchase(LAN, 2, amount="20.5")])
 
-    why = await evaluating.segments.why("good", UUID(LAN))
+    why = await queries.why(*[place.view(one) for one in (DEFINITIONS, MEMBERS, FACTS)], "good", UUID(LAN))
 
     assert why["member"] is False
     assert why["since"] is None
@@ -317,11 +359,11 @@ async def test_why_shows_each_leaf_with_its_actual_value(evaluating: Place) -> N
     assert [(leaf["actual"], leaf["result"]) for leaf in why["why"]["all"]] == [(2, True), ("91.0", False)]
 
 
-async def test_a_preview_counts_and_stores_nothing(evaluating: Place) -> None:
-    await evaluating.evaluated.apply([purchase(LAN, 1), purchase(LAN, 2), purchase(MINH, 3)])
+async def test_a_preview_counts_and_stores_nothing(place: Place) -> None:
+    await place.facts.apply([purchase(LAN, 1), purchase(LAN, 2), purchase(MINH, 3)])
 
-    found = await evaluating.segments.preview(parse(REPEAT))
+    found = await queries.preview(place.view(FACTS), parse(REPEAT))
 
     assert found == {"count": 1, "total": 2, "sample": [LAN]}
-    assert evaluating.decisions(LAN) == []
-    assert await evaluating.evaluated.documents.collection.database[SEGMENTS].count_documents({}) == 0
+    assert place.decisions(LAN) == []
+    assert await place.facts.documents.collection.database[EVALUATIONS].count_documents({}) == 0

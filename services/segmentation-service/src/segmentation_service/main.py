@@ -1,30 +1,19 @@
 """Starts segmentation: `segmentation-service api|relay|project|run`."""
 
-from collections.abc import Sequence
-from typing import cast
-
-from crm_shared.process import Definition, Runtime, run
-from crm_shared.projections import Applier
+from crm_shared.process import Definition, run
 from segmentation_service import api, publishing
-from segmentation_service.application import Segmentation
-from segmentation_service.evaluation import Evaluated
-
-
-def projections(runtime: Runtime) -> Sequence[Applier]:
-    """The projection that keeps facts and memberships."""
-    application = cast(Segmentation, runtime.application)
-    return [Evaluated(runtime.database, runtime.kafka, application, runtime.writer)]
-
+from segmentation_service.policies import MEMBERSHIPS
+from segmentation_service.projections import DEFINITIONS, FACTS, MEMBERS
 
 DEFINITION = Definition(
     service="segmentation",
     description="Segments: what defines them, who belongs to them, and why.",
     port=8103,
-    routers=[api.router],
-    application=Segmentation,
+    routers=api.ROUTERS,
     publish=publishing.publish,
     states=publishing.STATES,
-    projections=projections,
+    projections=[FACTS, DEFINITIONS, MEMBERS],
+    policies=[MEMBERSHIPS],
 )
 
 

@@ -19,6 +19,19 @@ def view_of_one(projection: Projection) -> Any:
     return _dependency(projection, of_all=False)
 
 
+def views_of_decisions(*decided: Projection, by: Projection) -> Any:
+    """A dependency for queries over what this service decided by one of its views: the views `decided`, then `by`.
+
+    `?after=` takes positions of both: with one of what `by` is made from, all decisions that followed are included.
+    """
+
+    async def opened(request: Request, after: AfterDep) -> tuple[View, ...]:
+        views: Views = request.app.state.runtime.views
+        return await views.open_decided(decided, by, after)
+
+    return Depends(opened)
+
+
 def _dependency(projection: Projection, *, of_all: bool) -> Any:
     async def opened(request: Request, after: AfterDep) -> View:
         views: Views = request.app.state.runtime.views

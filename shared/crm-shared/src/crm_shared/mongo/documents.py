@@ -13,6 +13,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
 
 Document = dict[str, Any]
+PartitionOf = Callable[[bytes], int]
+"""The partition of a key, in every topic of events."""
 
 # An acknowledged write survives a crash of the store; Kafka offsets are committed only after it.
 DURABLE = WriteConcern(w="majority", j=True)
@@ -32,15 +34,20 @@ class Lookup:
     """What documents are found by, in a collection beside them that carries the indexes.
 
     `fields` names what of a document is searched, sorted or counted by. Most events change none of it, and replacing a
-    document costs twice as much with two indexes as with none.
+    document costs twice as much with two indexes as with none. With `by_partition` an entry also says, as `partition`,
+    in which partition of the topics its document's events are: work that belongs to a partition's owner is found by it.
     """
 
     collection: str
     fields: Callable[[Document], Document]
+    by_partition: bool = False
 
-    def entry(self, one: str, document: Document) -> Document:
+    def entry(self, one: str, document: Document, partition_of: PartitionOf) -> Document:
         """The entry of a document with this id."""
-        return {**self.fields(document), "_id": one, "revision": document["revision"]}
+        entry = {**self.fields(document), "_id": one, "revision": document["revision"]}
+        if self.by_partition:
+            entry["partition"] = partition_of(one.encode())
+        return entry
 
 
 class WriteConflict(Exception):
@@ -62,9 +69,13 @@ class Documents:
         *,
         limit: int = DOCUMENTS_KEPT,
         lookup: Lookup | None = None,
+        partition_of: PartitionOf | None = None,
     ) -> None:
+        if lookup is not None and lookup.by_partition and partition_of is None:
+            raise TypeError(f"{lookup.collection} goes by partition: say which partition a key is in")
         self.collection: AsyncCollection[Document] = database.get_collection(name, write_concern=DURABLE)
         self.lookup = lookup
+        self._partition_of: PartitionOf = partition_of or (lambda key: 0)
         self.entries: AsyncCollection[Document] | None = (
             database.get_collection(lookup.collection, write_concern=DURABLE) if lookup else None
         )
@@ -77,6 +88,12 @@ class Documents:
     def not_held(self, ids: Iterable[str]) -> list[str]:
         """Those that `load` will read from the store."""
         return [one for one in ids if one not in self._kept]
+
+    def entry(self, one: str, document: Document) -> Document:
+        """The lookup's entry of a document with this id. Raises `LookupError` where there is no lookup."""
+        if self.lookup is None:
+            raise LookupError(f"{self.collection.name} has no lookup")
+        return self.lookup.entry(one, document, self._partition_of)
 
     async def load(self, ids: Iterable[str]) -> dict[str, Document | None]:
         """The documents with these ids; None for those that do not exist."""
@@ -119,7 +136,7 @@ class Documents:
             after = {**document, "_id": one, "revision": revision + 1}
             written[one] = after
             if self.lookup and (before is None or self.lookup.fields(before) != self.lookup.fields(after)):
-                entries.append(self.lookup.entry(one, after))
+                entries.append(self.entry(one, after))
             (new if before is None else changed).append(after)
         try:
             await self._write_entries(entries)
@@ -214,7 +231,7 @@ class Documents:
         """Make entries whose documents were not written say again what the documents say."""
         if self.lookup and (ids := [entry["_id"] for entry in entries]):
             found = [document async for document in self.collection.find({"_id": {"$in": ids}})]
-            await self._write_entries([self.lookup.entry(document["_id"], document) for document in found])
+            await self._write_entries([self.entry(document["_id"], document) for document in found])
 
     def forget(self, ids: Iterable[str]) -> None:
         """Read these again the next time."""

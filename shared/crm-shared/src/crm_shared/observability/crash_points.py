@@ -8,10 +8,19 @@ import os
 import signal
 from typing import Final, Literal, get_args
 
-Point = Literal["after_store", "after_send", "before_position", "after_rows", "after_view_write", "before_commit"]
+Point = Literal[
+    "after_store",
+    "after_send",
+    "before_position",
+    "after_decisions",
+    "after_rows",
+    "after_view_write",
+    "before_commit",
+]
 """`after_store`: a command's events are stored, its answer is not given.
 `after_send`: the broker has acknowledged a batch of the relay, and maybe not the others of the page.
 `before_position`: the broker has acknowledged a page, the relay's position is not saved.
+`after_decisions`: the commands of a policy are stored, neither its view nor how far it is has been noted.
 `after_rows`: rows beside documents are written, the documents are not.
 `after_view_write`: a batch is written to the view, nothing has been noted about it.
 `before_commit`: how far the view is has been noted, the consumer group's offsets are not committed.

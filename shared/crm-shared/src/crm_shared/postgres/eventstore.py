@@ -69,3 +69,7 @@ class EventSourcedApplication(Application[UUID]):
     def load(self, versions: Mapping[UUID, int]) -> list[tuple[Any, int]]:
         """(domain event, log position) of these streams after the given versions, each stream in order."""
         return [(self.domain_event(event), event.position) for event in self.ordered_recorder.select_newer(versions)]
+
+    def load_last(self, stream_ids: Sequence[UUID]) -> list[Any]:
+        """The last domain event of each of these streams; streams that do not exist are missing."""
+        return [self.domain_event(event) for event in self.ordered_recorder.select_last(stream_ids)]

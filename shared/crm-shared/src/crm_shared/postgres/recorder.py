@@ -103,6 +103,12 @@ class OrderedRecorder(PostgresApplicationRecorder):
             "  WHERE originator_id = held.id AND originator_version > held.version"
             "  ORDER BY originator_version OFFSET 0) AS e"
         ).format(schema=schema, table=table)
+        self._select_last = SQL(
+            "SELECT e.originator_id, e.originator_version, e.topic, e.state, e.notification_id"
+            " FROM unnest(%b::uuid[]) AS wanted(id),"
+            " LATERAL (SELECT * FROM {schema}.{table} WHERE originator_id = wanted.id"
+            "  ORDER BY originator_version DESC LIMIT 1) AS e"
+        ).format(schema=schema, table=table)
         snapshots = Identifier("snapshots")
         self.sql_create_statements.append(
             SQL(
@@ -169,6 +175,17 @@ class OrderedRecorder(PostgresApplicationRecorder):
         with self.datastore.get_connection() as connection:
             columns = (snapshot.originator_id, snapshot.originator_version, snapshot.layout, snapshot.state)
             connection.execute(self._upsert_snapshot, (*columns, snapshot.position))
+
+    @_patiently
+    def select_last(self, stream_ids: Sequence[UUID]) -> list[LoggedEvent]:
+        """The last event of each of these streams, in one round trip."""
+        row_factory = args_row(LoggedEvent)
+        with (
+            self.datastore.get_connection() as connection,
+            connection.cursor(row_factory=row_factory, binary=True) as cursor,
+        ):
+            cursor.execute(self._select_last, (list(stream_ids),), prepare=True)
+            return cursor.fetchall()
 
     @_patiently
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:

@@ -2,24 +2,30 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from eventsourcing.persistence import PersistenceError
 from psycopg import AsyncConnection, sql
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from crm_shared.application.writer import Writer
+from crm_shared.domain.errors import StoreUnavailable
 from crm_shared.http.operations import Check
 from crm_shared.kafka.connection import Kafka
 from crm_shared.mongo.documents import Document
+from crm_shared.policies.decided_projection import DecidedProjection
+from crm_shared.policies.policy import Policy, ViewPolicy
+from crm_shared.policies.policy_consumer import PolicyConsumer
 from crm_shared.postgres.eventstore import EventSourcedApplication
 from crm_shared.process.definition import Definition
 from crm_shared.process.event_store import open_application
 from crm_shared.projections.consumer import Consumer
 from crm_shared.projections.document_projection import DocumentProjection
+from crm_shared.projections.projection import Applier
 from crm_shared.publishing.relay import Relay
 from crm_shared.queries.views import Views
 from crm_shared.settings import Settings
@@ -56,7 +62,14 @@ class Runtime:
     @cached_property
     def views(self) -> Views:
         """This service's views, for queries."""
-        return Views(self.database, self.kafka.partitions)
+        return Views(self.database, self.kafka.partitions, self.last_position)
+
+    async def last_position(self) -> int:
+        """The last position in the service's own log; raises `StoreUnavailable`."""
+        try:
+            return await asyncio.to_thread(self.application.recorder.max_notification_id) or 0
+        except PersistenceError as error:
+            raise StoreUnavailable(f"the event store cannot be read: {error}") from error
 
     async def status(self) -> dict[str, Any]:
         """What the store holds, what of it the broker has, and how far each projection is."""
@@ -137,13 +150,25 @@ async def open_runtime(definition: Definition, settings: Settings, roles: Sequen
                 schema=settings.schema_name(definition.service),
             )
             runtime.checks["relay"] = runtime.relay.check
-        appliers = [DocumentProjection(runtime.database, one) for one in definition.projections]
-        for applier in (*appliers, *definition.appliers(runtime)):
+        for applier in _appliers(definition, runtime):
             consumer = Consumer(applier, runtime.database, runtime.kafka)
             runtime.consumers.append(consumer)
             if "project" in roles:
                 runtime.checks[f"projection {applier.name}"] = consumer.check
         yield runtime
+
+
+def _appliers(definition: Definition, runtime: Runtime) -> Iterator[Applier]:
+    """What events are handed to: the service's views, those with decisions among them, and its policies."""
+    decided = {policy.view.name: policy for policy in definition.policies if isinstance(policy, ViewPolicy)}
+    for projection in definition.projections:
+        if (policy := decided.get(projection.name)) is not None:
+            yield DecidedProjection(runtime, policy)
+        else:
+            yield DocumentProjection(runtime.database, projection, partition_of=runtime.kafka.partition_of)
+    for one in definition.policies:
+        if isinstance(one, Policy):
+            yield PolicyConsumer(definition.service, one, runtime.writer)
 
 
 async def _ping(client: AsyncMongoClient[Document]) -> None:

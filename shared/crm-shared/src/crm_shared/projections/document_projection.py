@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 from zlib import crc32
 
 import bson
@@ -12,7 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
 
 from crm_contracts.envelope import PublicEvent
-from crm_shared.mongo.documents import DURABLE, Document, Documents, WriteConflict
+from crm_shared.mongo.documents import DURABLE, Document, Documents, PartitionOf, WriteConflict
 from crm_shared.observability import crash_points
 from crm_shared.projections.generations import in_generation
 from crm_shared.projections.projection import Failure, Projection, advance
@@ -25,6 +26,18 @@ _LARGEST_DOCUMENT = 16 * 1024 * 1024
 _TOO_LARGE = 10334
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An event that was folded: the id of its document, the document before and after, its row, and what is planned."""
+
+    event: PublicEvent
+    document_id: str
+    before: Document | None
+    after: Document
+    row: Document | None
+    planned: Sequence[Any]
+
+
 class DocumentProjection:
     """Keeps the documents of one `Projection` in a database: each event folded once, whatever is redelivered.
 
@@ -32,12 +45,15 @@ class DocumentProjection:
     and does not lose it.
     """
 
-    def __init__(self, database: AsyncDatabase[Document], declared: Projection) -> None:
+    def __init__(
+        self, database: AsyncDatabase[Document], declared: Projection, *, partition_of: PartitionOf | None = None
+    ) -> None:
         self.declared = declared
         self.name = declared.name
         self.topics = declared.topics
         self.handles = declared.handles
         self._database = database
+        self._partition_of = partition_of
         # One group is written at a time: side by side, the embedded store takes half as long again over them.
         self._writing = asyncio.Lock()
         self.write_to(1)
@@ -49,7 +65,9 @@ class DocumentProjection:
         if lookup is not None:
             lookup = replace(lookup, collection=in_generation(lookup.collection, generation))
         name = in_generation(self.declared.collection, generation)
-        self.documents = Documents(self._database, name, limit=self.declared.kept, lookup=lookup)
+        self.documents = Documents(
+            self._database, name, limit=self.declared.kept, lookup=lookup, partition_of=self._partition_of
+        )
         self.rows = None
         if (rows := self.declared.rows) is not None:
             self.rows = self._database.get_collection(in_generation(rows.collection, generation), write_concern=DURABLE)
@@ -86,7 +104,7 @@ class DocumentProjection:
                 one_by_one = True
 
     async def _apply_once(self, events: Sequence[PublicEvent], one_by_one: bool) -> Mapping[str, Failure]:
-        before = await self.documents.load(self._document_ids(events))
+        before = await self.load(self._document_ids(events))
         groups = _groups(events)
         # All end before the first error is raised: the next try must find none of them still writing.
         ended = await asyncio.gather(
@@ -104,7 +122,7 @@ class DocumentProjection:
     ) -> dict[str, Failure]:
         after: dict[str, Document | None] = {}
         failures: dict[str, Failure] = {}
-        rows: list[Document] = []
+        steps: list[Step] = []
         for event in events:
             if event.key in failures:
                 continue
@@ -112,22 +130,43 @@ class DocumentProjection:
                 one = self.declared.document_id(event)
                 known = after.get(one) or before[one]
                 document = advance(known, event, self.declared.fold)
-                row = self.declared.row_of(event) if document is not known else None
+                if document is None or document is known:
+                    continue
+                row = self.declared.row_of(event)
                 if one_by_one:
                     _require_storable(document, row)
+                step = Step(event, one, known, document, row, self.plan(known, event, document))
             except Exception as error:  # whatever it is, it is this event's, and its customer is parked
                 failures[event.key] = Failure(event, error)
                 continue
             after[one] = document
-            if row is not None:
-                rows.append(row)
+            steps.append(step)
+        if refused := await self.carry_out(steps):
+            steps = _undo(steps, refused, after)
+            failures |= refused
         changed = {one: found for one, found in after.items() if found is not None and found is not before[one]}
+        rows = [step.row for step in steps if step.row is not None]
         async with self._writing:
             await self._insert_rows(rows)
             if rows:
                 crash_points.reach("after_rows")
             await self.documents.write(changed)
         return failures
+
+    async def load(self, ids: Iterable[str]) -> dict[str, Document | None]:
+        """The documents with these ids; None for those that do not exist."""
+        return await self.documents.load(ids)
+
+    def plan(self, before: Document | None, event: PublicEvent, after: Document) -> Sequence[Any]:
+        """What is to be done, durably, because of an event before the documents are written: nothing for a view alone.
+
+        What it raises is the event's failure.
+        """
+        return ()
+
+    async def carry_out(self, steps: Sequence[Step]) -> Mapping[str, Failure]:
+        """Do what was planned; per key the first event for which that was refused. Raises when a store is away."""
+        return {}
 
     def _document_ids(self, events: Sequence[PublicEvent]) -> Iterator[str]:
         for event in events:
@@ -143,6 +182,21 @@ class DocumentProjection:
         except BulkWriteError as error:
             if any(one["code"] != _DUPLICATE_KEY for one in error.details["writeErrors"]):
                 raise
+
+
+def _undo(steps: Sequence[Step], refused: Mapping[str, Failure], after: dict[str, Document | None]) -> list[Step]:
+    """Take the refused events, and the later ones of their keys, out of the documents; the steps that remain."""
+    remaining: list[Step] = []
+    undone: list[Step] = []
+    refusing: set[str] = set()
+    for step in steps:
+        failure = refused.get(step.event.key)
+        if failure is not None and failure.event is step.event:
+            refusing.add(step.event.key)
+        (undone if step.event.key in refusing else remaining).append(step)
+    for step in reversed(undone):
+        after[step.document_id] = step.before
+    return remaining
 
 
 def _not_storable(error: Exception) -> bool:

@@ -26,7 +26,8 @@ class Projection:
 
     `name` is permanent: it is the consumer group. Topics, types and sources follow from `events`. `document_id` says
     which document an event belongs to, by default that of its key. `indexes` maps the name of a collection to its
-    `IndexModel`s. `kept` is how many documents are held in memory for the next batches.
+    `IndexModel`s. `kept` is how many documents are held in memory for the next batches. `layout` rises whenever
+    the fold makes other documents of the same events: a view of an older layout is folded again first of all.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Projection:
     lookup: Lookup | None = None
     indexes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     kept: int = DOCUMENTS_KEPT
+    layout: int = 1
 
     @cached_property
     def topics(self) -> Sequence[str]:

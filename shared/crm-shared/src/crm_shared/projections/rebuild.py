@@ -147,9 +147,9 @@ class Rebuild:
                 inserting.cancel()
                 await asyncio.gather(inserting, return_exceptions=True)
         await self._insert(self._projection.documents.collection, filled.documents.values())
-        if (lookup := self._projection.documents.lookup) is not None:
-            entries = (lookup.entry(one, document) for one, document in filled.documents.items())
-            await self._insert(self._projection.documents.entries, entries)
+        if (documents := self._projection.documents).lookup is not None:
+            entries = (documents.entry(one, document) for one, document in filled.documents.items())
+            await self._insert(documents.entries, entries)
         for one in partitions:
             noted.offsets[one.topic] = await consumer.position(one)
         return filled.events

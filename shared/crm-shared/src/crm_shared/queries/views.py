@@ -1,6 +1,6 @@
 """Views as queries read them: the live generation of a projection, up to the position that the caller asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pymongo.asynchronous.collection import AsyncCollection
@@ -45,10 +45,16 @@ class View:
 
 
 class Views:
-    """The views of one service, for its queries. `partitions` is how many every event topic has."""
+    """The views of one service, for its queries.
 
-    def __init__(self, database: AsyncDatabase[Document], partitions: int) -> None:
+    `partitions` is how many every event topic has; `last_position` tells the last position in the service's own log.
+    """
+
+    def __init__(
+        self, database: AsyncDatabase[Document], partitions: int, last_position: Callable[[], Awaitable[int]]
+    ) -> None:
         self._database = database
+        self._last_position = last_position
         self._generations = Generations(database)
         self._partitions = partitions
 
@@ -66,3 +72,20 @@ class Views:
             progress = Progress(self._database, projection.name, self._generations)
             await progress.wait_for(after, self._partitions, of_all=of_all)
         return View(self._database, projection, await self._generations.live(projection.name))
+
+    async def open_decided(
+        self, decided: Sequence[Projection], by: Projection, after: Mapping[str, int]
+    ) -> tuple[View, ...]:
+        """The live views of what this service decided by another view of its own, and last that one.
+
+        With positions in what `by` is made from, everything that it made the service decide is included: when it has
+        come to them the decisions are in the service's own log, and the other views wait for the log's end. Raises as
+        `open` does.
+        """
+        own = {source: position for source, position in after.items() if any(source in one.sources for one in decided)}
+        causes = {source: position for source, position in after.items() if source not in own}
+        opened = await self.open(by, causes)
+        if causes:
+            end = await self._last_position()
+            own = {source: max(end, own.get(source, 0)) for one in decided for source in one.sources}
+        return (*[await self.open(one, own) for one in decided], opened)

@@ -1,0 +1,57 @@
+"""What was decided about customers before, as the service's own log has it."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from typing import ParamSpec, TypeVar
+from uuid import UUID
+
+from eventsourcing.persistence import PersistenceError
+
+from crm_shared.domain import StoreUnavailable
+from crm_shared.postgres import EventSourcedApplication
+from segmentation_service.domain import Memberships
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class DecidedMemberships:
+    """Reads memberships from the event store."""
+
+    def __init__(self, event_store: EventSourcedApplication) -> None:
+        self._event_store = event_store
+
+    async def of(self, customers: Collection[str]) -> dict[str, Memberships]:
+        """The memberships of these customers; those about whom nothing was decided are missing.
+
+        Raises `StoreUnavailable`.
+        """
+        return await _on_a_thread(memberships_of, self._event_store, customers)
+
+    async def last_positions(self, customers: Collection[str]) -> dict[str, Mapping[str, int]]:
+        """Per customer the positions of the facts behind the latest decision. Raises `StoreUnavailable`."""
+        return await _on_a_thread(_last_positions, self._event_store, customers)
+
+
+def memberships_of(event_store: EventSourcedApplication, customers: Collection[str]) -> dict[str, Memberships]:
+    """The same as `DecidedMemberships.of`; reads the store at once."""
+    found: dict[UUID, Memberships] = {}
+    for event, _ in event_store.load_latest({Memberships.create_id(one): 0 for one in customers}):
+        found[event.originator_id] = event.mutate(found.get(event.originator_id))
+    return {memberships.customer_id: memberships for memberships in found.values()}
+
+
+def _last_positions(event_store: EventSourcedApplication, customers: Collection[str]) -> dict[str, Mapping[str, int]]:
+    last = event_store.load_last([Memberships.create_id(one) for one in customers])
+    return {
+        event.customer_id: event.decided_at
+        for event in last
+        if isinstance(event, Memberships.Entered | Memberships.Left)
+    }
+
+
+async def _on_a_thread(read: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
+    try:
+        return await asyncio.to_thread(read, *arguments, **options)
+    except PersistenceError as error:
+        raise StoreUnavailable(f"the event store cannot be read: {error}") from error

@@ -1,0 +1,51 @@
+"""Running a policy: batches of events from Kafka to commands, each with one effect."""
+
+from collections.abc import Mapping, Sequence
+
+from crm_contracts.envelope import PublicEvent
+from crm_shared.application.writer import Writer
+from crm_shared.policies.policy import Policy
+from crm_shared.policies.submitting import Planned, run_planned, submissions
+from crm_shared.projections.projection import Failure
+
+
+class PolicyConsumer:
+    """Runs the commands of one `Policy`; what a consumer hands events to.
+
+    At least once from Kafka, and each command once by its key. An event of which a command is refused is tried again,
+    then parked with its customer. Released, it goes on where it stopped: what had its effect has it no second time.
+    """
+
+    generation = 1
+
+    def __init__(self, service: str, policy: Policy, writer: Writer) -> None:
+        self._service = service
+        self._policy = policy
+        self._writer = writer
+        self.name = policy.name
+        self.topics = policy.topics
+        self.handles = policy.handles
+
+    async def prepare(self, generation: int) -> None:
+        """Nothing: a policy keeps nothing of its own."""
+
+    def take_over(self, partitions: frozenset[int]) -> None:
+        """Nothing is held in memory."""
+
+    async def work(self) -> None:
+        """Nothing beside events."""
+
+    async def apply(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
+        """Decide about each event and run what follows. Raises `StoreUnavailable`."""
+        failures: dict[str, Failure] = {}
+        planned: list[Planned] = []
+        for event in events:
+            if event.key in failures:
+                continue
+            try:
+                commands = list(self._policy.decide(event))
+            except Exception as error:  # whatever it is, it is this event's, and its customer is parked
+                failures[event.key] = Failure(event, error)
+                continue
+            planned += [(event, one) for one in submissions(self._service, self.name, event, commands, once=True)]
+        return failures | await run_planned(self._writer, planned)
