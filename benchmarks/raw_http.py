@@ -11,15 +11,15 @@ import uvloop
 from eventsourcing.application import Application
 from fastapi import APIRouter, FastAPI, Response
 
+from crm_shared.http.app import api_router
 from crm_shared.http.commands import json_response
-from crm_shared.http.requests import JsonRoute
 from interactions_service.api.models import PurchaseIn
 from interactions_service.domain import Purchase
 
 SCHEMA = "save_per_request"
 CONNECTIONS = 32
 
-router = APIRouter(route_class=JsonRoute)
+router = api_router()
 
 
 class SavePerRequest(Application[Any]):
@@ -56,7 +56,7 @@ def saving() -> APIRouter:
             "POSTGRES_MAX_OVERFLOW": "0",
         }
     )
-    routes = APIRouter(route_class=JsonRoute)
+    routes = api_router()
 
     @routes.post("/v1/purchases")
     def save(body: PurchaseIn) -> Response:

@@ -1,5 +1,7 @@
 """What every endpoint of every service refuses, and how: problem details with stable codes that name the field."""
 
+import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -7,6 +9,7 @@ import httpx
 import pytest
 
 from contacts_service.main import DEFINITION as CONTACTS
+from customer360_service.main import DEFINITION as CUSTOMER360
 from feedback_service.main import DEFINITION as FEEDBACK
 from interactions_service.main import DEFINITION as INTERACTIONS
 from segmentation_service.main import DEFINITION as SEGMENTATION
@@ -90,6 +93,10 @@ async def test_bodies_that_are_not_json_objects_of_this_kind_are_refused(
     refused(await send(b"{}", {"content-type": "text/plain"}), 415, "unsupported_media_type")
     refused(await send(b"{}", {}), 415, "unsupported_media_type")
     refused(await send(b'{"a": "' + b"x" * 50_000 + b'"}'), 413, "payload_too_large")
+    name = next(iter(body))
+    twice = json.dumps(body)[:-1] + f', "{name}": {json.dumps(body[name])}}}'
+    document = refused(await send(twice.encode()), 400, "duplicate_key")
+    assert [error["field"] for error in document["errors"]] == [f"/{name}"]
     refused(await send(b"[]"), 422, "validation_failed")
     refused(await send(b"{}"), 422, "validation_failed")
 
@@ -103,6 +110,7 @@ async def test_a_misspelt_field_is_refused_by_its_name(
     document = refused(await client.request(method, path, json={**body, "misspelt": 1}), 422, "validation_failed")
 
     assert [error["field"] for error in document["errors"]] == ["/misspelt"]
+    assert f"there are {next(iter(body))}" in document["errors"][0]["message"]
 
 
 @pytest.mark.parametrize(("definition", "method", "path", "body"), COMMANDS)
@@ -160,6 +168,29 @@ async def test_unknown_paths_methods_and_schemas_are_problems_too(api: Api, defi
     refused(await client.get("/schemas/contacts/Nothing/1.0.json"), 404, "not_found")
     schema = await client.get("/schemas/contacts/CustomerIdentified/1.0.json")
     assert schema.json()["title"] == "CustomerIdentified"
+
+
+@pytest.mark.parametrize(
+    "definition", [CONTACTS, INTERACTIONS, SEGMENTATION, FEEDBACK, CUSTOMER360], ids=lambda one: one.service
+)
+async def test_every_endpoint_refuses_a_query_parameter_that_it_does_not_have(api: Api, definition: Any) -> None:
+    client = await api(definition)
+    paths = (await client.get("/openapi.json")).json()["paths"]
+
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            if path in ("/healthz", "/readyz", "/metrics"):
+                continue
+            for name in ("verbose", "Limit", "cursr"):
+                answer = await client.request(method, re.sub("{[a-z_]+}", "x", path), params={name: "1"})
+
+                document = refused(answer, 422, "validation_failed")
+                [error] = document["errors"]
+                assert (error["field"], error["code"]) == (f"?{name}", "unknown_parameter"), (method, path)
+                own = sorted(one["name"] for one in operation.get("parameters", ()) if one["in"] == "query")
+                assert error["message"].endswith(f"there are {', '.join(own)}" if own else "it takes none")
+                if "cursor" in own:
+                    assert name != "cursr" or "did you mean `cursor`?" in error["message"]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +257,7 @@ async def test_lines_that_do_not_add_up_and_orders_that_changed_are_refused(api:
 
     assert wrong.status_code == 422
     assert (first.status_code, same.status_code) == (201, 200)
-    assert first.json() == same.json()
+    assert same.json() == {**first.json(), "created": False}
     refused(other, 409, "purchase_conflict")
 
 
@@ -237,6 +268,7 @@ async def test_an_import_of_ten_thousand_lines_answers_each_and_keeps_every_good
         b'{"source": "webshop"}',
         b'{"source": "x", "identifiers": [{"type": "email", "value": "no"}]}',
         b"\xff",
+        b'{"source": "webshop", "source": "webshop"}',
     ]
     lines = [
         bad[number % len(bad)]
@@ -257,6 +289,7 @@ async def test_an_import_of_ten_thousand_lines_answers_each_and_keeps_every_good
         "malformed_json",
         "validation_failed",
         "invalid_utf8",
+        "duplicate_key",
     }
     assert all(one["created"] for one in said if "error" not in one)
 

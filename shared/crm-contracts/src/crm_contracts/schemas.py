@@ -27,6 +27,11 @@ class SchemaKey(NamedTuple):
         """Where the file lies within the folder of schemas."""
         return f"{self.service}/{self.name}/{self.major}.{self.minor}.json"
 
+    @property
+    def ce_type(self) -> str:
+        """The CloudEvents type of the events that it describes."""
+        return f"crm.{self.service}.{self.name}.v{self.major}"
+
     def __str__(self) -> str:
         return f"{self.service}.{self.name} {self.major}.{self.minor}"
 

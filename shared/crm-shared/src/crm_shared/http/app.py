@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from crm_shared.http import operations, problems
+from crm_shared.http import contract, operations, pages, problems
 from crm_shared.http.commands import document_headers
-from crm_shared.http.requests import JsonRoute
+from crm_shared.http.requests import BODY_LIMIT, StrictRoute
 from crm_shared.observability import metrics
 
 
@@ -39,9 +39,15 @@ class Measured:
             metrics.HTTP_SECONDS.labels(scope["method"], route).observe(time.perf_counter() - started)
 
 
-def api_router() -> APIRouter:
-    """A router for a service's own endpoints: strict JSON in, problem details out."""
-    return APIRouter(route_class=JsonRoute)
+def api_router(*, body_limit: int = BODY_LIMIT) -> APIRouter:
+    """A router for a service's own endpoints: known query parameters, strict JSON in, problem details out.
+
+    Bodies up to `body_limit` bytes are read. More than others take is for endpoints that bound what they store in
+    another way, and say better than by its bytes what is too much.
+    """
+    if body_limit == BODY_LIMIT:
+        return APIRouter(route_class=StrictRoute)
+    return APIRouter(route_class=type("StrictRoute", (StrictRoute,), {"body_limit": body_limit}))
 
 
 def create_app(service: str, description: str, routers: Sequence[APIRouter]) -> FastAPI:
@@ -54,9 +60,14 @@ def create_app(service: str, description: str, routers: Sequence[APIRouter]) -> 
         version="1",
         redoc_url=None,
         openapi_url="/openapi.json",
-        docs_url="/docs",
+        # FastAPI's own page loads its scripts from the internet; `pages` has one that does not.
+        docs_url=None,
         # The routes themselves, for FastAPI looks twice for a route in an included router.
-        routes=[route for router in (*routers, operations.router) for route in router.routes],
+        routes=[
+            route
+            for router in (*routers, operations.router, operations.probes, contract.router, pages.router)
+            for route in router.routes
+        ],
     )
     problems.install(app)
     app.add_middleware(Measured)

@@ -16,7 +16,9 @@ from crm_shared.application.command import Command, Outcome, Submission
 from crm_shared.domain.errors import RelataError
 from crm_shared.http import problems
 from crm_shared.http.commands import Caller, positioned
-from crm_shared.http.requests import BODY_LIMIT, limited, parse_json, require_content_type
+from crm_shared.http.requests import BODY_LIMIT, limited, require_content_type
+from crm_shared.http.strict_json import parse_json
+from crm_shared.http.validation import from_validation
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -87,7 +89,7 @@ def _prepare(
         command = to_command(model.model_validate(parse_json(line)))
         return caller.submission(command, request=line, part=str(number))
     except ValidationError as error:
-        return problems.from_validation([{**one, "loc": ("body", *one["loc"])} for one in error.errors()])
+        return from_validation([{**one, "loc": ("body", *one["loc"])} for one in error.errors()], model)
     except RelataError as error:
         return error
 

@@ -1,4 +1,4 @@
-"""Operations over HTTP: health, readiness, metrics, schemas, the state of relay and projections, parked customers."""
+"""Operations over HTTP: health, readiness, metrics, the state of relay and projections, parked customers."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -7,16 +7,18 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from crm_contracts.schemas import schema_text
 from crm_shared.domain.errors import NotFound
 from crm_shared.http.commands import json_response
 from crm_shared.http.problems import documented
+from crm_shared.http.requests import StrictRoute
 
 Check = Callable[[], Awaitable[None]]
 
 CHECK_SECONDS = 3.0
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], route_class=StrictRoute)
+# Probes and scrapers may be configured to add parameters of their own; nothing depends on them.
+probes = APIRouter(tags=["operations"])
 
 
 async def run_checks(checks: Mapping[str, Check]) -> list[dict[str, Any]]:
@@ -32,19 +34,19 @@ async def run_checks(checks: Mapping[str, Check]) -> list[dict[str, Any]]:
     return list(await asyncio.gather(*(run(name, check) for name, check in checks.items())))
 
 
-@router.get("/healthz", summary="Whether the process is alive")
+@probes.get("/healthz", summary="Whether the process is alive")
 async def healthz() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/readyz", summary="Whether stores and bus can be reached", responses={503: {"description": "Not ready"}})
+@probes.get("/readyz", summary="Whether stores and bus can be reached", responses={503: {"description": "Not ready"}})
 async def readyz(request: Request) -> Response:
     results = await run_checks(request.app.state.runtime.checks)
     ready = all(result["ok"] for result in results)
     return json_response(200 if ready else 503, {"ready": ready, "checks": results})
 
 
-@router.get(
+@probes.get(
     "/metrics",
     summary="Prometheus metrics",
     response_class=Response,
@@ -52,19 +54,6 @@ async def readyz(request: Request) -> Response:
 )
 async def metrics() -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-
-@router.get(
-    "/schemas/{service}/{event}/{version}.json",
-    summary="The JSON Schema of a public event's payload",
-    response_class=Response,
-    responses={200: {"content": {"application/schema+json": {"schema": {"type": "object"}}}}, **documented(404)},
-)
-async def schema(service: str, event: str, version: str) -> Response:
-    text = schema_text(service, event, version)
-    if text is None:
-        raise NotFound(f"there is no schema {service}/{event}/{version}")
-    return Response(text, media_type="application/schema+json")
 
 
 @router.get(

@@ -1,7 +1,6 @@
 """Problem details (RFC 9457): the only place that maps error codes to status numbers."""
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -22,6 +21,7 @@ from crm_shared.domain.errors import (
     RelataError,
     StoreUnavailable,
 )
+from crm_shared.http.validation import from_validation
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,17 @@ class MalformedRequest(RelataError):
 
     code = "malformed_json"
     title = "The body is not valid JSON"
+
+
+class DuplicateKey(MalformedRequest):
+    """An object in the body has a name twice; `field` is where it stands, as a JSON pointer."""
+
+    code = "duplicate_key"
+    title = "A name stands twice in an object"
+
+    def __init__(self, field: str) -> None:
+        message = f"{field} stands more than once in its object: send it once"
+        super().__init__(message, errors=[FieldError(field, self.code, message)])
 
 
 class PayloadTooLarge(RelataError):
@@ -132,13 +143,6 @@ def of_error(error: RelataError, instance: str) -> Response:
     return problem(status_of(error), error.code, error.title, error.detail, instance, **members)
 
 
-def from_validation(errors: Sequence[Any]) -> InvalidInput:
-    """Pydantic's findings as field errors."""
-    fields = [FieldError(_pointer(one["loc"]), str(one["type"]), _message(one)) for one in errors]
-    named = ", ".join(one.field or "the whole body" for one in fields[:3]) + (", ..." if len(fields) > 3 else "")
-    return InvalidInput(f"{len(fields)} field(s) are not valid: {named}", errors=fields)
-
-
 def install(app: FastAPI) -> None:
     """Make the application answer every error as a problem document."""
 
@@ -152,7 +156,9 @@ def install(app: FastAPI) -> None:
 
     async def validation_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return of_error(from_validation(error.errors()), request.url.path)
+        body = getattr(request.scope.get("route"), "body_field", None)
+        expected = body.field_info.annotation if body else None
+        return of_error(from_validation(error.errors(), expected), request.url.path)
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -176,24 +182,3 @@ def install(app: FastAPI) -> None:
 
 def _field(error: FieldError) -> dict[str, str]:
     return {"field": error.field, "code": error.code, "message": error.message}
-
-
-def _pointer(location: Sequence[Any]) -> str:
-    place, *rest = location or ("body",)
-    match place:
-        case "query":
-            return f"?{'.'.join(str(part) for part in rest[:1])}"
-        case "header":
-            return f"header:{'.'.join(str(part) for part in rest[:1])}"
-        case "path":
-            return f"path:{'.'.join(str(part) for part in rest[:1])}"
-        case "body":
-            # Pydantic marks an invalid name within an object so; the name itself is the part before.
-            parts = [str(part) for part in rest if part != "[key]"]
-            return "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)
-        case _:
-            return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)
-
-
-def _message(error: Any) -> str:
-    return str(error["msg"]).removeprefix("Value error, ")
