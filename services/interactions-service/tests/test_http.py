@@ -1,6 +1,7 @@
 """The whole way of a fact over HTTP: purchases and interactions go in, and come out of the view of activities."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,6 +10,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from crm_shared.queries import write_place
 from interactions_service.main import DEFINITION
 from relata_local.servers import EmbeddedServers
 
@@ -122,6 +124,15 @@ async def test_a_customers_activities_come_newest_first_page_by_page(
     # Then each comes once, in order
     assert [item["occurred_at"][8:10] for item in items] == ["05", "04", "03", "02", "02", "02", "01"]
     assert {item["purchase_id"] for item in items} == {one["purchase_id"] for one in stored[:-1]}
+
+
+async def test_a_cursor_of_another_customers_activities_is_refused(api: httpx.AsyncClient) -> None:
+    elsewhere = write_place(datetime(1997, 1, 1, tzinfo=UTC), "x", of=("activities", str(uuid4())))
+
+    response = await api.get(f"/v1/customers/{CUSTOMER}/activities", params={"cursor": elsewhere})
+
+    assert response.status_code == 422
+    assert [(one["field"], one["code"]) for one in response.json()["errors"]] == [("?cursor", "foreign_cursor")]
 
 
 async def test_an_import_answers_every_line_also_when_every_third_is_bad(api: httpx.AsyncClient) -> None:

@@ -33,12 +33,13 @@ async def of_customer(
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Up to `limit` activities of the customer, newest first, and the cursor of the next page if there is one."""
     collection = activities.documents
+    this_list = ("activities", str(customer_id))
     query: dict[str, Any] = {"customer_id": str(customer_id)}
     found: list[Document] = []
     if cursor is not None:
         # What is left of the page before's last moment comes first, on its own: not every store finds the two
         # conditions together by an index.
-        moment, last_id = read_place(cursor, str)
+        moment, last_id = read_place(cursor, str, of=this_list)
         same_moment = {**query, "occurred_at": moment, "_id": {"$lt": last_id}}
         found = await collection.find(same_moment).sort("_id", DESCENDING).limit(limit + 1).to_list()
         query["occurred_at"] = {"$lt": moment}
@@ -49,7 +50,7 @@ async def of_customer(
     if len(found) <= limit:
         return items, None
     last = found[limit - 1]
-    return items, write_place(last["occurred_at"], last["_id"])
+    return items, write_place(last["occurred_at"], last["_id"], of=this_list)
 
 
 def view(document: Document) -> dict[str, Any]:
