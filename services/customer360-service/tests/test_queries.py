@@ -264,7 +264,7 @@ async def test_an_identifier_finds_exactly_its_customer(three: httpx.AsyncClient
         "email:minh.khai@example.co": [],
         "phone:+84901234567": [2],
         "phone: 84 901 234 567": [2],
-        "phone:901234567": [],
+        "phone:+901234567": [],
         "external:erp:a:b/7": [2],
         "external:pos:KH-000187": [3],
         "external:pos:kh-000187": [],
@@ -272,6 +272,7 @@ async def test_an_identifier_finds_exactly_its_customer(three: httpx.AsyncClient
     }
 
     assert {identifier: await found(three, identifier=identifier) for identifier in expected} == expected
+    assert await found(three, identifier="phone:0901 234 567", region="VN") == [2]
     assert await found(three, identifier="phone:+84901234567", q="duc") == [2]
     assert await found(three, identifier="phone:+84901234567", q="nguyen") == []
     assert await found(three, identifier="phone:+84901234567", identified=False) == []
@@ -367,6 +368,8 @@ REFUSED: Sequence[tuple[str, dict[str, str], str, str]] = [
     ("/v1/customers", {"identifier": "phone:none"}, "?identifier", "malformed_identifier"),
     ("/v1/customers", {"identifier": "external:pos"}, "?identifier", "malformed_identifier"),
     ("/v1/customers", {"identifier": "external::7"}, "?identifier", "malformed_identifier"),
+    ("/v1/customers", {"identifier": "phone:0901234567"}, "?region", "region_missing"),
+    ("/v1/customers", {"region": "VN"}, "?region", "region_without_phone"),
     ("/v1/customers", {"after": "contacts"}, "?after", "malformed_position"),
     ("/v1/customers/{khai}/timeline", {"cursor": "WzEsMSwxXQ"}, "?cursor", "malformed_cursor"),
     (

@@ -47,6 +47,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 CustomerId = Annotated[UUID, Path(description="Customer id")]
 IdentifierText = Annotated[str, StringConstraints(min_length=1, max_length=400), AfterValidator(printable)]
+RegionText = Annotated[str, StringConstraints(max_length=100)]
 SearchText = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(printable)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_utc)]
 
@@ -72,8 +73,13 @@ async def list_customers(
         IdentifierText | None,
         Query(
             examples=["email:lan@example.com"],
-            description="Exactly this one: `email:<address>`, `phone:<+ and digits>` or `external:<system>:<value>`",
+            description="Exactly this one: `email:<address>`, `phone:<number>` or `<type>:<system>:<value>`, such as"
+            " external:webshop:1234",
         ),
+    ] = None,
+    region: Annotated[
+        RegionText | None,
+        Query(examples=["VN"], description="ISO 3166-1: whose a phone number without a country's code is"),
     ] = None,
     q: Annotated[
         SearchText | None,
@@ -90,7 +96,7 @@ async def list_customers(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    wanted = queries.Wanted(identified, identifier, q)
+    wanted = queries.Wanted(identified=identified, identifier=identifier, region=region, text=q)
     runtime = await _up_to_date(request, after)
     items, next_cursor = await queries.customers(runtime.views, wanted, limit=limit, cursor=cursor)
     return json_response(200, {"items": items, "next_cursor": next_cursor})

@@ -15,9 +15,10 @@ from crm_shared.mongo import Document
 from crm_shared.projections.generations import Generations
 from crm_shared.queries import read_cursor, write_cursor
 from customer360_service.projections import CUSTOMERS, LOOKUP, NAME, SOURCES
-from customer360_service.projections.search import digits, query_words, whole
+from customer360_service.projections.search import query_words, whole
 from customer360_service.projections.times import LONG_AGO, earliest, latest
 from customer360_service.queries.cursors import read_place, write_place
+from customer360_service.queries.identifiers import has_identifier
 from customer360_service.queries.numbers import averages
 
 MOST_WORDS = 8
@@ -38,6 +39,7 @@ class Wanted:
 
     identified: bool = True
     identifier: str | None = None
+    region: str | None = None
     text: str | None = None
 
 
@@ -60,7 +62,7 @@ async def customers(
     lookup = await views.collection(NAME, LOOKUP)
     conditions: list[dict[str, Any]] = []
     if wanted.identifier is not None:
-        conditions += _has_identifier(wanted.identifier)
+        conditions += has_identifier(wanted.identifier, wanted.region)
     if wanted.text is not None:
         conditions += _matches(wanted.text)
     found: list[Document] = []
@@ -192,28 +194,6 @@ def _places(cursor: str | None, identified: bool) -> list[dict[str, Any]]:
         return [{"identified_at": {"$gte": LONG_AGO}}]
     moment, last_id = read_place(cursor, str)
     return [{"identified_at": moment, "_id": {"$gt": last_id}}, {"identified_at": {"$gt": moment}}]
-
-
-def _has_identifier(text: str) -> list[dict[str, Any]]:
-    """Exactly this identifier; the search index narrows down where to look."""
-    kind, _, value = text.partition(":")
-    system: str | None = None
-    match kind:
-        case "external":
-            system, _, value = value.partition(":")
-            if not system:
-                value = ""
-        case "email":
-            value = value.strip().lower()
-        case "phone":
-            # A plus sign that was not escaped in the address has become a space.
-            value = f"+{number}" if (number := digits(value)) else ""
-    word = digits(value) if kind == "phone" else whole(value)
-    if not kind or not word:
-        message = "write email:<address>, phone:<+ and digits> or external:<system>:<value>"
-        raise InvalidInput.at("?identifier", "malformed_identifier", message)
-    exactly = {"type": kind, "value": value, "system": system}
-    return [{"search": word}, {"identifiers": {"$elemMatch": exactly}}]
 
 
 def _matches(text: str) -> list[dict[str, Any]]:
