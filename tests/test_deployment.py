@@ -17,7 +17,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from crm_shared.settings import Settings
-from relata_local.services import INSTALLED, SERVICES
+from relata_local.services import SERVICES
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))

@@ -4,7 +4,6 @@ import time
 from datetime import datetime, timedelta
 
 from crm_contracts.watermark import encode_watermark
-
 from crm_shared.kafka.clients import Producer
 from crm_shared.publishing.batches import Batch, send_in_order
 from crm_shared.publishing.tasks import all_or_first_error
