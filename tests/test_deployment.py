@@ -53,7 +53,10 @@ def normalised(name: str) -> str:
 
 
 def test_compose_runs_every_service_of_the_repository_and_the_three_servers() -> None:
-    assert set(COMPOSE["services"]) == {*SERVICES, *SERVERS}
+    folders = {path.name.removesuffix("-service") for path in (ROOT / "services").glob("*-service")}
+
+    assert set(COMPOSE["services"]) == folders | SERVERS
+    assert set(SERVICES) == folders
 
 
 def test_a_service_differs_in_compose_by_its_name_its_port_and_whether_it_owns_events() -> None:
