@@ -19,14 +19,14 @@ from crm_contracts.registry import EventData, event_type_of
 from crm_contracts.types import EXAMPLE_CUSTOMER as CUSTOMER
 from crm_contracts.types import Money
 from crm_shared.projections import advance
-from customer360_service.projections import HANDLES
+from customer360_service.projections import CUSTOMERS
 from customer360_service.projections.customer import fold
 from customer360_service.projections.timeline import row
 
 Happened = Callable[..., PublicEvent]
 NOON = datetime(2026, 1, 14, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-OF_CUSTOMERS = [one for one in examples() if event_type_of(type(one)).ce_type in HANDLES]
+OF_CUSTOMERS = [one for one in examples() if event_type_of(type(one)).ce_type in CUSTOMERS.handles]
 
 
 def identified(name: str | None = "Nguyễn Thị Khai", **changes: Any) -> contacts.CustomerIdentified:

@@ -16,8 +16,9 @@ from crm_contracts.envelope import PublicEvent, rfc3339
 from crm_contracts.events import contacts, feedback, interactions
 from crm_contracts.registry import EventData
 from crm_contracts.types import Money
+from crm_shared.projections import DocumentProjection
 from customer360_service.main import DEFINITION
-from customer360_service.projections import customers
+from customer360_service.projections import CUSTOMERS
 
 START = datetime(1997, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -135,7 +136,7 @@ async def filled(
     launch: Callable[..., Awaitable[Any]], happened: Callable[..., PublicEvent], history: list[Happening]
 ) -> httpx.AsyncClient:
     launched = await launch(DEFINITION, roles=("api",))
-    projection = customers(launched.runtime.database)
+    projection = DocumentProjection(launched.runtime.database, CUSTOMERS)
     await projection.prepare(1)
     events = [happened(one.data(), position, one.at) for position, one in enumerate(history, 1)]
     assert not await projection.apply(events)

@@ -15,9 +15,12 @@ from crm_contracts.events import contacts, feedback, interactions, segmentation
 from crm_contracts.registry import EventData
 from crm_contracts.types import Money
 from crm_shared.http.queries import Page
-from customer360_service.api.models import CustomerOut, CustomerSummaryOut, KpisOut, TimelineEntryOut
+from crm_shared.projections import DocumentProjection
+from customer360_service.api.customers import CustomerOut, CustomerSummaryOut
+from customer360_service.api.kpis import KpisOut
+from customer360_service.api.timeline import TimelineEntryOut
 from customer360_service.main import DEFINITION
-from customer360_service.projections import customers
+from customer360_service.projections import CUSTOMERS
 
 NOON = datetime(2026, 1, 14, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -84,7 +87,7 @@ async def filled(launch: Callable[..., Awaitable[Any]], happened: Callable[..., 
 
     async def fill(*datas: EventData | tuple[EventData, datetime]) -> httpx.AsyncClient:
         launched = await launch(DEFINITION, roles=("api",))
-        projection = customers(launched.runtime.database)
+        projection = DocumentProjection(launched.runtime.database, CUSTOMERS)
         await projection.prepare(1)
         pairs = (one if isinstance(one, tuple) else (one, NOON) for one in datas)
         assert not await projection.apply([happened(data, i, at) for i, (data, at) in enumerate(pairs, 1)])

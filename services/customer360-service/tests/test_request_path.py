@@ -1,6 +1,7 @@
 """From the four topics to the 360: several sources at once, what is skipped, poison, a wiped broker, a restart."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -9,12 +10,14 @@ import pytest
 
 from crm_contracts.envelope import PublicEvent, Record, decode
 from crm_contracts.events import contacts, interactions, segmentation
-from crm_contracts.registry import EventData, events_topic
+from crm_contracts.registry import EventData
 from crm_contracts.types import Money
 from crm_shared.kafka import Kafka, Topic
+from crm_shared.projections import Rows
 from crm_shared.settings import Settings
 from customer360_service.main import DEFINITION
-from customer360_service.projections import NAME, SOURCES
+from customer360_service.projections import CUSTOMERS
+from customer360_service.projections.timeline import row
 from relata_local.servers import EmbeddedServers
 
 NOON = datetime(2026, 1, 14, 12, tzinfo=UTC)
@@ -63,7 +66,7 @@ def send(broker: EmbeddedServers, settings_for: Callable[[str], Settings]) -> Se
         await admin.start()
         await producer.start()
         try:
-            await kafka.ensure_topics(admin, [Topic(events_topic(source)) for source in SOURCES])
+            await kafka.ensure_topics(admin, [Topic(topic) for topic in CUSTOMERS.topics])
             for one in records:
                 place = kafka.partition_of(one.key)
                 headers = list(one.headers)
@@ -113,7 +116,7 @@ async def test_every_source_arrives_and_what_is_unknown_is_skipped(
     assert (await launched.client.get("/v1/operations/parked")).json() == {"items": []}
     assert (await launched.client.get("/readyz")).status_code == 200
     status = (await launched.client.get("/v1/operations/status")).json()
-    assert (status["events_stored"], status["projections"][0]["name"]) == (0, NAME)
+    assert (status["events_stored"], status["projections"][0]["name"]) == (0, CUSTOMERS.name)
 
 
 async def test_poison_parks_its_customer_while_others_flow_and_release_goes_on(
@@ -150,14 +153,15 @@ async def test_poison_parks_its_customer_while_others_flow_and_release_goes_on(
 
     # And once the code is mended, a release brings what waited, in order
     projection = launched.runtime.consumers[0].applier
-    fold, row_of, good = projection.fold, projection.row_of, decode(broken.key, broken.value, broken.headers)
+    good = decode(broken.key, broken.value, broken.headers)
 
     def mended(event: PublicEvent) -> PublicEvent:
         return good if event.id == good.id else event
 
-    monkeypatch.setattr(projection, "fold", lambda document, event: fold(document, mended(event)))
-    monkeypatch.setattr(projection, "row_of", lambda event: row_of(mended(event)))
-    await launched.client.post(f"/v1/operations/parked/{NAME}/{LAN}/release")
+    fold, rows = CUSTOMERS.fold, Rows("timeline", lambda event: row(mended(event)))
+    mended_view = replace(CUSTOMERS, fold=lambda document, event: fold(document, mended(event)), rows=rows)
+    monkeypatch.setattr(projection, "declared", mended_view)
+    await launched.client.post(f"/v1/operations/parked/{CUSTOMERS.name}/{LAN}/release")
 
     async def released() -> bool:
         return await parked() == {str(MINH), str(ANH)}

@@ -9,7 +9,7 @@ import pytest
 from crm_contracts.catalogue import examples
 from crm_contracts.envelope import PublicEvent
 from crm_contracts.registry import event_type_of
-from customer360_service.projections import HANDLES
+from customer360_service.projections import CUSTOMERS
 from customer360_service.projections.timeline import row
 from customer360_service.queries.sentences import sentence
 
@@ -78,7 +78,7 @@ def test_an_event_is_told_in_one_short_sentence(event_type: str, data: dict[str,
 
 def test_every_documented_event_of_a_customer_has_a_sentence(happened: Callable[..., PublicEvent]) -> None:
     for data in examples():
-        if event_type_of(type(data)).ce_type in HANDLES:
+        if event_type_of(type(data)).ce_type in CUSTOMERS.handles:
             found = row(happened(data, 1))
 
             said = sentence(found["type"], orjson.loads(found["data"]))

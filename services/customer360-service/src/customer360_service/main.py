@@ -1,14 +1,15 @@
 """Starts customer360: `customer360-service api|project|run`."""
 
 from crm_shared.process import Definition, run
-from customer360_service import api, projections
+from customer360_service import api
+from customer360_service.projections import CUSTOMERS
 
 DEFINITION = Definition(
     service="customer360",
     description="The customer 360: everything known of a customer from every source, its timeline, and key figures.",
     port=8105,
-    routers=[api.router],
-    projections=lambda runtime: [projections.customers(runtime.database)],
+    routers=api.ROUTERS,
+    projections=[CUSTOMERS],
 )
 
 

@@ -23,10 +23,10 @@ async def survey(surveys: View, key: str) -> Document:
 
 async def by_key(surveys: View, *, limit: int, cursor: str | None) -> tuple[list[Document], str | None]:
     """Up to `limit` surveys by key, and the cursor of the next page if there is one."""
-    last = read_cursor(cursor, str)[0] if cursor is not None else ""
+    last = read_cursor(cursor, str, of=("surveys",))[0] if cursor is not None else ""
     found = await surveys.documents.find({"key": {"$gt": last}}).sort("key", ASCENDING).limit(limit + 1).to_list()
     items = found[:limit]
-    return items, write_cursor(items[-1]["key"]) if len(found) > limit else None
+    return items, write_cursor(items[-1]["key"], of=("surveys",)) if len(found) > limit else None
 
 
 async def results(responses: View, survey: Mapping[str, Any]) -> Document:

@@ -1,5 +1,7 @@
-"""The HTTP interface of customer360."""
+"""The HTTP interface of customer360: one file per resource."""
 
-from customer360_service.api.routes import router
+from customer360_service.api import customers, kpis, timeline
 
-__all__ = ["router"]
+ROUTERS = [customers.router, timeline.router, kpis.router]
+
+__all__ = ["ROUTERS"]

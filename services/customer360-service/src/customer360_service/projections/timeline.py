@@ -5,13 +5,14 @@ and takes any name and number that JSON can hold. Sentences about events are mad
 """
 
 from collections import Counter
-from typing import Any
+from datetime import datetime
+from typing import Any, NotRequired, TypedDict
 
 import orjson
 from bson.decimal128 import Decimal128
 
 from crm_contracts.envelope import PublicEvent
-from crm_shared.mongo import Document
+from crm_shared.projections import Document
 from customer360_service.projections.nps import nps_group
 from customer360_service.projections.times import stored
 
@@ -22,10 +23,32 @@ ANSWER = "SurveyAnswered"
 ACTIVITIES = (INTERACTION, PURCHASE, ANSWER)
 
 
+class TimelineRow(TypedDict):
+    """One event of a customer; `_id` is the event's id.
+
+    `data` is the payload as JSON text, without nulls and without the customer's id. Of a purchase there are `amount`
+    and `currency`, of a survey's answers how many fell into each of `NPS_GROUPS`, absent for none.
+    """
+
+    _id: NotRequired[str]
+    customer_id: str
+    type: str
+    source: str
+    position: int
+    occurred_at: datetime
+    recorded_at: datetime
+    data: str
+    amount: NotRequired[Decimal128]
+    currency: NotRequired[str]
+    promoters: NotRequired[int]
+    passives: NotRequired[int]
+    detractors: NotRequired[int]
+
+
 def row(event: PublicEvent) -> Document:
-    """The row of an event that `fold` has accepted; its `_id`, the event's id, is added by the projection."""
+    """The `TimelineRow` of an event that `fold` has accepted; the projection adds its `_id`."""
     payload = {name: _lean(value) for name, value in event.data.items() if name != "customer_id" and value is not None}
-    return {
+    common: TimelineRow = {
         "customer_id": event.key,
         "type": event.name,
         "source": event.service,
@@ -33,8 +56,8 @@ def row(event: PublicEvent) -> Document:
         "occurred_at": stored(event.occurred_at),
         "recorded_at": stored(event.recorded_at),
         "data": orjson.dumps(payload).decode(),
-        **_figures(event),
     }
+    return {**common, **_figures(event)}
 
 
 def _figures(event: PublicEvent) -> dict[str, Any]:

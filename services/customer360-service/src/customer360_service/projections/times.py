@@ -23,3 +23,13 @@ def earliest(*moments: datetime | None) -> datetime | None:
 def latest(*moments: datetime | None) -> datetime | None:
     """The last of the known times; None without any."""
     return max((moment for moment in moments if moment is not None), default=None)
+
+
+def earlier(moment: datetime, known: datetime | None) -> datetime:
+    """The time, or an earlier one that is known."""
+    return moment if known is None or moment < known else known
+
+
+def later(moment: datetime, known: datetime | None) -> datetime:
+    """The time, or a later one that is known."""
+    return moment if known is None or moment > known else known

@@ -1,6 +1,7 @@
 """One customer's 360, and lists of customers: by identifier, by search words, identified or not."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -12,12 +13,14 @@ from pymongo import ASCENDING
 from crm_contracts.envelope import rfc3339
 from crm_shared.domain import InvalidInput, NotFound
 from crm_shared.mongo import Document
-from crm_shared.projections.generations import Generations
-from crm_shared.queries import read_cursor, write_cursor
-from customer360_service.projections import CUSTOMERS, LOOKUP, NAME, SOURCES
+from crm_shared.queries import View, read_cursor, read_place, write_cursor, write_place
+from customer360_service.projections.contacts import ContactsSection, IdentifierDocument
+from customer360_service.projections.customer import SECTIONS
+from customer360_service.projections.feedback import FeedbackSection
+from customer360_service.projections.interactions import InteractionsSection, LoggedDocument, PurchasesDocument
 from customer360_service.projections.search import query_words, whole
+from customer360_service.projections.segmentation import SegmentationSection
 from customer360_service.projections.times import LONG_AGO, earliest, latest
-from customer360_service.queries.cursors import read_place, write_place
 from customer360_service.queries.identifiers import has_identifier
 from customer360_service.queries.numbers import averages
 
@@ -43,72 +46,69 @@ class Wanted:
     text: str | None = None
 
 
-async def customer(views: Generations, customer_id: UUID) -> dict[str, Any]:
+async def customer(customers: View, customer_id: UUID) -> dict[str, Any]:
     """Everything known of a customer; raises `NotFound` for one of whom no source has said anything."""
-    collection = await views.collection(NAME, CUSTOMERS)
-    document = await collection.find_one({"_id": str(customer_id)})
+    document = await customers.documents.find_one({"_id": str(customer_id)})
     if document is None:
         raise NotFound(f"nothing is known of a customer {customer_id}")
     return view(document)
 
 
 async def customers(
-    views: Generations, wanted: Wanted, *, limit: int, cursor: str | None
+    known: View, wanted: Wanted, *, limit: int, cursor: str | None
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Up to `limit` summaries in the order in which contacts first knew them, and the cursor of the next page.
 
     Raises `InvalidInput` for an identifier or search text that cannot name anybody, and for a foreign cursor.
     """
-    lookup = await views.collection(NAME, LOOKUP)
     conditions: list[dict[str, Any]] = []
     if wanted.identifier is not None:
         conditions += has_identifier(wanted.identifier, wanted.region)
     if wanted.text is not None:
         conditions += _matches(wanted.text)
     found: list[Document] = []
-    for place in _places(cursor, wanted.identified):
+    this_list = ("customers", wanted.identified, wanted.identifier, wanted.region, wanted.text)
+    for place in _places(cursor, wanted.identified, this_list):
         if (left := limit + 1 - len(found)) > 0:
             # A stage of its own for each condition: stores that use an index for the first stage's fields only,
             # and only if it has all of them, find the first one by it. Others join the stages by themselves.
             pipeline: list[dict[str, Any]] = [{"$match": one} for one in (*conditions, place)]
             pipeline += [{"$sort": _ORDER}, {"$limit": left}, {"$project": {"identified_at": 1}}]
-            found += await (await lookup.aggregate(pipeline)).to_list()
-    items = await _summaries(views, [one["_id"] for one in found[:limit]])
+            found += await (await known.lookup.aggregate(pipeline)).to_list()
+    items = await _summaries(known, [one["_id"] for one in found[:limit]])
     if len(found) <= limit:
         return items, None
     last = found[limit - 1]
     if wanted.identified:
-        return items, write_place(last["identified_at"], last["_id"])
-    return items, write_cursor(last["_id"])
+        return items, write_place(last["identified_at"], last["_id"], of=this_list)
+    return items, write_cursor(last["_id"], of=this_list)
 
 
-async def _summaries(views: Generations, ids: list[str]) -> list[dict[str, Any]]:
+async def _summaries(known: View, ids: list[str]) -> list[dict[str, Any]]:
     """The summaries of these customers, in this order; one whose document is only about to be written is left out."""
-    collection = await views.collection(NAME, CUSTOMERS)
-    found = {one["_id"]: one async for one in collection.find({"_id": {"$in": ids}}, _IN_LISTS)}
+    found = {one["_id"]: one async for one in known.documents.find({"_id": {"$in": ids}}, _IN_LISTS)}
     return [summary(found[one]) for one in ids if one in found]
 
 
 def view(document: Document) -> dict[str, Any]:
     """The 360 as the API shows it: the sections side by side, and what combines them."""
-    contacts = document.get("contacts") or {}
-    interactions = document.get("interactions") or {}
-    segments = (document.get("segmentation") or {}).get("segments") or {}
+    contacts: ContactsSection = document.get("contacts") or {}
+    interactions: InteractionsSection = document.get("interactions") or {}
+    segmentation: SegmentationSection = document.get("segmentation") or {}
+    segments = sorted(segmentation.get("segments", {}).items())
     return {
         "customer_id": document["_id"],
         "identified": "contacts" in document,
-        "identifiers": _identifiers(contacts),
-        "profile": contacts.get("profile") or {},
-        "tags": contacts.get("tags") or [],
-        "attributes": contacts.get("attributes") or {},
+        "identifiers": _identifiers(contacts.get("identifiers", [])),
+        "profile": contacts.get("profile", {}),
+        "tags": contacts.get("tags", []),
+        "attributes": contacts.get("attributes", {}),
         "preferences": contacts.get("preferences"),
-        "interactions": _interactions(interactions.get("interactions") or {}),
-        "purchases": _purchases(interactions.get("purchases") or {}),
-        "segments": [
-            {"key": key, "name": one["name"], "since": rfc3339(one["since"])} for key, one in sorted(segments.items())
-        ],
+        "interactions": _interactions(interactions.get("interactions")),
+        "purchases": _purchases(interactions.get("purchases")),
+        "segments": [{"key": key, "name": one["name"], "since": rfc3339(one["since"])} for key, one in segments],
         "feedback": _feedback(document.get("feedback") or {}),
-        "first_seen_at": _text(earliest(*(document[one]["first_at"] for one in SOURCES if one in document))),
+        "first_seen_at": _text(earliest(*(document[one]["first_at"] for one in SECTIONS if one in document))),
         "last_activity_at": last_activity_at(document),
         "positions": document["positions"],
     }
@@ -116,13 +116,14 @@ def view(document: Document) -> dict[str, Any]:
 
 def summary(document: Document) -> dict[str, Any]:
     """A customer in a list."""
-    contacts = document.get("contacts") or {}
-    purchases = _purchases((document.get("interactions") or {}).get("purchases") or {})
+    contacts: ContactsSection = document.get("contacts") or {}
+    interactions: InteractionsSection = document.get("interactions") or {}
+    purchases = _purchases(interactions.get("purchases"))
     return {
         "customer_id": document["_id"],
         "identified": "contacts" in document,
-        "name": (contacts.get("profile") or {}).get("name"),
-        "identifiers": _identifiers(contacts),
+        "name": contacts.get("profile", {}).get("name"),
+        "identifiers": _identifiers(contacts.get("identifiers", [])),
         "purchases": {"count": purchases["count"], "revenue": purchases["revenue"]},
         "last_activity_at": last_activity_at(document),
     }
@@ -133,45 +134,42 @@ def last_activity_at(document: Document) -> str | None:
     return _text(latest(*((document.get(one) or {}).get("last_at") for one in ("interactions", "feedback"))))
 
 
-def _identifiers(contacts: Document) -> list[dict[str, Any]]:
-    return [
-        {"type": one["type"], "value": one.get("value"), "system": one.get("system")}
-        for one in contacts.get("identifiers") or ()
-    ]
+def _identifiers(identifiers: list[IdentifierDocument]) -> list[dict[str, Any]]:
+    return [{"type": one["type"], "value": one.get("value"), "system": one.get("system")} for one in identifiers]
 
 
-def _interactions(section: Document) -> dict[str, Any]:
+def _interactions(logged: LoggedDocument | None) -> dict[str, Any]:
+    by_channel = sorted(logged["by_channel"].items()) if logged else []
     return {
-        "count": section.get("count", 0),
-        "last_at": _text(section.get("last_at")),
+        "count": logged["count"] if logged else 0,
+        "last_at": rfc3339(logged["last_at"]) if logged else None,
         "by_channel": {
-            channel: {"count": one["count"], "last_at": rfc3339(one["last_at"])}
-            for channel, one in sorted((section.get("by_channel") or {}).items())
+            channel: {"count": one["count"], "last_at": rfc3339(one["last_at"])} for channel, one in by_channel
         },
     }
 
 
-def _purchases(section: Document) -> dict[str, Any]:
-    by_currency = sorted((section.get("by_currency") or {}).items())
+def _purchases(purchases: PurchasesDocument | None) -> dict[str, Any]:
+    by_currency = sorted(purchases["by_currency"].items()) if purchases else []
     return {
-        "count": section.get("count", 0),
+        "count": purchases["count"] if purchases else 0,
         "revenue": {currency: one["revenue"] for currency, one in by_currency},
         "average": averages(
             {currency: Decimal(one["revenue"]) for currency, one in by_currency},
             {currency: one["count"] for currency, one in by_currency},
         ),
-        "first_at": _text(section.get("first_at")),
-        "last_at": _text(section.get("last_at")),
+        "first_at": rfc3339(purchases["first_at"]) if purchases else None,
+        "last_at": rfc3339(purchases["last_at"]) if purchases else None,
     }
 
 
-def _feedback(section: Document) -> dict[str, Any]:
+def _feedback(section: FeedbackSection) -> dict[str, Any]:
     return {
         "count": section.get("count", 0),
         "last_at": _text(section.get("last_at")),
         "latest": {
             survey: {**response, "answered_at": rfc3339(response["answered_at"])}
-            for survey, response in sorted((section.get("latest") or {}).items())
+            for survey, response in sorted(section.get("latest", {}).items())
         },
         "nps": section["nps"]["number"] if "nps" in section else None,
     }
@@ -181,18 +179,18 @@ def _text(moment: datetime | None) -> str | None:
     return rfc3339(moment) if moment else None
 
 
-def _places(cursor: str | None, identified: bool) -> list[dict[str, Any]]:
+def _places(cursor: str | None, identified: bool, this_list: Sequence[Any]) -> list[dict[str, Any]]:
     """Where a page is looked for, one query after the other.
 
     Those first known at the same moment as the last of the page before come on their own, because not every store
     finds two alternatives by an index. The unidentified have no such moment and are sorted by their ids.
     """
     if not identified:
-        after = {"_id": {"$gt": read_cursor(cursor, str)[0]}} if cursor is not None else {}
+        after = {"_id": {"$gt": read_cursor(cursor, str, of=this_list)[0]}} if cursor is not None else {}
         return [{"identified_at": None, **after}]
     if cursor is None:
         return [{"identified_at": {"$gte": LONG_AGO}}]
-    moment, last_id = read_place(cursor, str)
+    moment, last_id = read_place(cursor, str, of=this_list)
     return [{"identified_at": moment, "_id": {"$gt": last_id}}, {"identified_at": {"$gt": moment}}]
 
 

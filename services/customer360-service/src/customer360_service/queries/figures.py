@@ -11,13 +11,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from crm_shared.money import exact_sum
 from crm_shared.mongo import Document
-from crm_shared.projections.generations import Generations
-from customer360_service.projections import CUSTOMERS, LOOKUP, NAME, TIMELINE
+from crm_shared.queries import View
+from customer360_service.projections.feedback import FeedbackSection
+from customer360_service.projections.interactions import InteractionsSection
 from customer360_service.projections.nps import NPS_GROUPS
 from customer360_service.projections.timeline import ACTIVITIES, PURCHASE
 from customer360_service.projections.times import LONG_AGO
-from customer360_service.queries.numbers import exact_sum
 
 _IN_FIGURES = (
     "contacts.first_at",
@@ -63,39 +64,37 @@ class Figures:
         self.revenue[currency] = exact_sum(self.revenue.get(currency, Decimal(0)), revenue)
 
 
-async def gather(views: Generations, period: Period, currency: str | None) -> Figures:
+async def gather(customers: View, period: Period, currency: str | None) -> Figures:
     """The figures of the period; with `currency`, purchases in other currencies are left out."""
     if period == Period():
-        return await _of_all_time(views, currency)
-    return await _of_period(views, period, currency)
+        return await _of_all_time(customers, currency)
+    return await _of_period(customers, period, currency)
 
 
-async def _of_all_time(views: Generations, currency: str | None) -> Figures:
+async def _of_all_time(customers: View, currency: str | None) -> Figures:
     figures = Figures()
-    documents = await views.collection(NAME, CUSTOMERS)
-    async for document in documents.find({}, _IN_FIGURES).batch_size(_COUNTED_AT_ONCE):
+    async for document in customers.documents.find({}, _IN_FIGURES).batch_size(_COUNTED_AT_ONCE):
         if "contacts" in document:
             figures.identified += 1
         else:
             figures.unidentified += 1
-        interactions = document.get("interactions") or {}
-        feedback = document.get("feedback") or {}
-        by_currency = (interactions.get("purchases") or {}).get("by_currency") or {}
+        interactions: InteractionsSection = document.get("interactions") or {}
+        feedback: FeedbackSection = document.get("feedback") or {}
+        by_currency = interactions["purchases"]["by_currency"] if "purchases" in interactions else {}
         sold = {key: one for key, one in by_currency.items() if currency in (None, key)}
         for key, one in sold.items():
             figures.add_sales(key, one["count"], Decimal(one["revenue"]))
         if interactions or feedback:
             figures.add_customer(sum(one["count"] for one in sold.values()))
-        figures.nps.update(feedback.get("nps_counts") or {})
+        figures.nps.update(feedback.get("nps_counts", {}))
     return figures
 
 
-async def _of_period(views: Generations, period: Period, currency: str | None) -> Figures:
-    timeline = await views.collection(NAME, TIMELINE)
-    cursor = await timeline.aggregate(_pipeline(period, currency), allowDiskUse=True)
+async def _of_period(customers: View, period: Period, currency: str | None) -> Figures:
+    cursor = await customers.rows.aggregate(_pipeline(period, currency), allowDiskUse=True)
     (found,) = await cursor.to_list()
     figures = Figures(
-        identified=await _identified(views, period.end), unidentified=await _unidentified(views, period.end)
+        identified=await _identified(customers, period.end), unidentified=await _unidentified(customers, period.end)
     )
     for counted in found["customers"]:
         figures.active = int(counted["active"])
@@ -155,21 +154,20 @@ def _by_currency() -> dict[str, Any]:
     return {"$group": {"_id": "$_id.currency", **{name: {"$sum": f"${name}"} for name in sums}}}
 
 
-async def _identified(views: Generations, end: datetime | None) -> int:
+async def _identified(customers: View, end: datetime | None) -> int:
     known = {"$gte": LONG_AGO} if end is None else {"$gte": LONG_AGO, "$lt": end}
-    return await (await views.collection(NAME, LOOKUP)).count_documents({"identified_at": known})
+    return await customers.lookup.count_documents({"identified_at": known})
 
 
-async def _unidentified(views: Generations, end: datetime | None) -> int:
-    lookup = await views.collection(NAME, LOOKUP)
+async def _unidentified(customers: View, end: datetime | None) -> int:
     unidentified = {"identified_at": None}
     if end is None:
-        return await lookup.count_documents(unidentified)
+        return await customers.lookup.count_documents(unidentified)
     # In two stages, because not every store finds by an index that has only one of the two.
     pipeline: list[dict[str, Any]] = [
         {"$match": unidentified},
         {"$match": {"seen_at": {"$lt": end}}},
         {"$count": "customers"},
     ]
-    counted = await (await lookup.aggregate(pipeline)).to_list()
+    counted = await (await customers.lookup.aggregate(pipeline)).to_list()
     return int(counted[0]["customers"]) if counted else 0

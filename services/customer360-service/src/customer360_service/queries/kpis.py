@@ -4,15 +4,15 @@ from datetime import datetime
 from typing import Any
 
 from crm_contracts.envelope import rfc3339
-from crm_shared.projections.generations import Generations
+from crm_shared.queries import View
 from customer360_service.projections.nps import NPS_GROUPS
 from customer360_service.queries.figures import Period, gather
 from customer360_service.queries.numbers import averages, nps_score, rate
 
 
-async def kpis(views: Generations, period: Period, currency: str | None) -> dict[str, Any]:
+async def kpis(customers: View, period: Period, currency: str | None) -> dict[str, Any]:
     """The key figures of the period; with `currency`, purchases in other currencies are left out."""
-    figures = await gather(views, period, currency)
+    figures = await gather(customers, period, currency)
     revenue = dict(sorted(figures.revenue.items()))
     groups = {group: figures.nps[group] for group in NPS_GROUPS}
     score = nps_score(**groups)

@@ -1,17 +1,12 @@
-"""Numbers in answers: sums are exact, quotients rounded once, money is text."""
+"""Quotients in answers: made of exact sums and rounded once; money is text."""
 
 from collections.abc import Mapping
 from decimal import Context, Decimal
 
-# A customer's sums have up to 34 digits; room for those of all customers, and for quotients before they are rounded.
-_CONTEXT = Context(prec=80)
+# Room for the exact sums of all customers, and for quotients before they are rounded.
+_CONTEXT = Context(prec=100)
 _CENT = Decimal("0.01")
 _RATE = Decimal("0.0001")
-
-
-def exact_sum(amount: Decimal, other: Decimal) -> Decimal:
-    """The sum, with every digit."""
-    return _CONTEXT.add(amount, other)
 
 
 def average(total: Decimal, count: int) -> str | None:

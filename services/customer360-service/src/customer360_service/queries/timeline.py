@@ -9,42 +9,41 @@ from pymongo import DESCENDING
 from crm_contracts.envelope import rfc3339
 from crm_shared.domain import NotFound
 from crm_shared.mongo import Document
-from crm_shared.projections.generations import Generations
-from customer360_service.projections import NAME, SOURCES, TIMELINE
-from customer360_service.queries.cursors import read_place, write_place
+from crm_shared.queries import View, read_place, write_place
 from customer360_service.queries.sentences import sentence
 
 _ORDER = [("occurred_at", DESCENDING), ("position", DESCENDING), ("source", DESCENDING)]
 
 
 async def timeline(
-    views: Generations, customer_id: UUID, *, limit: int, cursor: str | None
+    customers: View, customer_id: UUID, *, limit: int, cursor: str | None
 ) -> tuple[list[dict[str, Any]], str | None]:
     """Up to `limit` events by the time they happened, newest first, and the cursor of the next page.
 
     At the same millisecond, events of one source stand in the reverse order of its log. Raises `NotFound` for a
     customer of whom no source has said anything.
     """
-    rows = await views.collection(NAME, TIMELINE)
+    this_list = ("timeline", str(customer_id))
     query: dict[str, Any] = {"customer_id": str(customer_id)}
     found: list[Document] = []
     if cursor is not None:
         # What is left of the page before's last moment comes first, on its own: not every store finds two
         # alternatives by an index. Positions are unique within a source only.
-        moment, position, source = read_place(cursor, int, str)
+        moment, position, source = read_place(cursor, int, str, of=this_list)
         same_moment = {**query, "occurred_at": moment, "position": {"$lte": position}}
-        left = await rows.find(same_moment).sort(_ORDER).limit(limit + 1 + len(SOURCES)).to_list()
+        sources = len(customers.projection.sources)
+        left = await customers.rows.find(same_moment).sort(_ORDER).limit(limit + 1 + sources).to_list()
         found = [one for one in left if (one["position"], one["source"]) < (position, source)]
         query["occurred_at"] = {"$lt": moment}
     if len(found) <= limit:
-        found += await rows.find(query).sort(_ORDER).limit(limit + 1 - len(found)).to_list()
+        found += await customers.rows.find(query).sort(_ORDER).limit(limit + 1 - len(found)).to_list()
     if not found and cursor is None:
         raise NotFound(f"nothing is known of a customer {customer_id}")
     items = [view(one) for one in found[:limit]]
     if len(found) <= limit:
         return items, None
     last = found[limit - 1]
-    return items, write_place(last["occurred_at"], last["position"], last["source"])
+    return items, write_place(last["occurred_at"], last["position"], last["source"], of=this_list)
 
 
 def view(row: Document) -> dict[str, Any]:
