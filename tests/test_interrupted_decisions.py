@@ -12,6 +12,8 @@ from crm_shared.mongo import Document, Documents
 from relata_local.servers import EmbeddedServers
 from segmentation_service.domain import Memberships
 from segmentation_service.main import DEFINITION as SEGMENTATION
+from segmentation_service.policies.decided import memberships_of
+from segmentation_service.projections import FACTS, MEMBERS
 
 VIP = {"name": "VIP", "condition": {"field": "tags", "op": "contains", "value": "vip"}}
 GOLD = {"name": "VIP", "condition": {"field": "tags", "op": "contains", "value": "gold"}}
@@ -19,12 +21,14 @@ GOLD = {"name": "VIP", "condition": {"field": "tags", "op": "contains", "value":
 
 @contextmanager
 def unwritable() -> Iterator[None]:
-    """Meanwhile no document can be written."""
+    """Meanwhile no facts can be written."""
     with pytest.MonkeyPatch.context() as patched:
+        written = Documents.write
 
         async def write(documents: Documents, changed: dict[str, Document]) -> None:
-            if changed:
+            if changed and documents.collection.name == FACTS.collection:
                 raise AutoReconnect("the document store is away")
+            await written(documents, changed)
 
         patched.setattr(Documents, "write", write)
         yield
@@ -34,22 +38,27 @@ def unwritable() -> Iterator[None]:
 async def test_a_decision_stored_before_a_crash_is_revised_when_the_segment_has_changed_meanwhile(
     broker: EmbeddedServers,
     launch: Callable[..., Awaitable[Any]],
-    caught_up: Callable[..., Awaitable[None]],
     eventually: Callable[..., Awaitable[Any]],
     changed_to: str,
 ) -> None:
     # given a customer of whom segmentation knows, and who becomes a member while no document can be written
     contacts, segmentation = await launch(CONTACTS, roles=("api", "relay")), await launch(SEGMENTATION)
     application = segmentation.runtime.application
-    await segmentation.client.put("/v1/segments/vip", json=VIP)
+    defined = (await segmentation.client.put("/v1/segments/vip", json=VIP)).json()
+
+    async def ready() -> bool:
+        after = {"after": f"segmentation:{defined['position']}"}
+        return bool((await segmentation.client.get("/v1/segments/vip", params=after)).json()["status"] == "ready")
+
+    await eventually(ready)
     body = {"source": "test", "identifiers": [{"type": "email", "value": "lan@example.com"}]}
     identified = (await contacts.client.post("/v1/customers/identify", json=body)).json()
     customer = identified["customer_id"]
-    await caught_up(segmentation, identified["position"], of="contacts")
+    known = {"after": f"contacts:{identified['position']}"}
+    assert (await segmentation.client.get("/v1/segments/vip/members", params=known)).json()["items"] == []
 
     async def memberships() -> Memberships | None:
-        found: Memberships | None = application.memberships_of([customer]).get(customer)
-        return found
+        return memberships_of(application, [customer]).get(customer)
 
     async def retired() -> bool:
         return bool((await segmentation.client.get("/v1/segments/vip")).status_code == 404)
@@ -68,12 +77,18 @@ async def test_a_decision_stored_before_a_crash_is_revised_when_the_segment_has_
         else:
             await segmentation.client.delete("/v1/segments/vip")
             await eventually(retired)
-    await caught_up(segmentation, tagged["position"], of="contacts")
 
-    # then the log and the document agree that the customer is no member any more
+    # then the log and the view agree that the customer is no member any more
     async def gone() -> bool:
         decided = await memberships()
-        document = await segmentation.runtime.database["customers"].find_one({"_id": customer})
-        return decided is not None and not decided.since and not document["member_of"] and not document["memberships"]
+        shown = await segmentation.runtime.database[MEMBERS.collection].find_one({"_id": customer})
+        return decided is not None and not decided.since and shown is not None and not shown["since"]
 
     await eventually(gone, seconds=10)
+    why = await segmentation.client.get(
+        f"/v1/segments/vip/customers/{customer}", params={"after": f"contacts:{tagged['position']}"}
+    )
+    if changed_to == "redefined":
+        assert why.json()["member"] is False
+    else:
+        assert why.status_code == 404

@@ -16,7 +16,6 @@ from pymongo import MongoClient
 from tests.faults.load import Answered
 from tests.faults.stored import (
     DEFINITIONS,
-    SEGMENTATION_VIEW,
     Document,
     Documents,
     Log,
@@ -39,9 +38,11 @@ from crm_shared.projections.generations import COLLECTION as GENERATIONS
 from crm_shared.projections.generations import in_generation
 from segmentation_service.conditions import evaluate, parse
 from segmentation_service.domain import Memberships, Segment
+from segmentation_service.projections import FACTS
+from segmentation_service.projections.evaluations import COLLECTION as EVALUATIONS
 
-# What says how often something was written, or what it waited for, and not what is known.
-BOOKKEEPING = frozenset({"_id", "revision", "awaiting", "decisions"})
+# What says how often something was written, and not what is known.
+BOOKKEEPING = frozenset({"_id", "revision"})
 SHOWN = 5
 # How long views may take to settle; longer in a longer run, whose logs grow from test to test.
 patience_seconds = 120.0
@@ -120,10 +121,6 @@ class Oracle:
             documents[one] = {**view.fold(before, event), "positions": {**positions, event.service: event.sequence}}
             if (row := view.row_of(event)) is not None:
                 rows[row["_id"]] = row
-        if view.name == SEGMENTATION_VIEW:
-            kafka = Kafka(self.settings_for("segmentation"))
-            for key, document in documents.items():
-                document["partition"] = kafka.partition_of(key.encode())
         return Folded(documents, rows, owners)
 
     def view_differences(self, parked: Mapping[str, Collection[str]] | None = None) -> list[str]:
@@ -137,16 +134,19 @@ class Oracle:
             settings = self.settings_for(view.service)
             with MongoClient[Document](settings.mongodb_uri, tz_aware=True) as client:
                 database = client[settings.database_name(view.service)]
-                noted = database[GENERATIONS].find_one({"_id": view.name})
-                generation = noted["live"] if noted else 1
+                live = database[GENERATIONS].find_one({"_id": view.name})
+                generation = live["live"] if live else 1
                 documents = _by_id(database[in_generation(view.collection, generation)].find({}))
                 rows = _by_id(database[in_generation(view.rows, generation)].find({})) if view.rows else {}
                 if view.lookup:
                     name = view.lookup.collection
                     entries = _by_id(database[in_generation(name, generation)].find({}))
-                    wanted = {one: view.lookup.fields(document) for one, document in documents.items()}
+                    partition_of = Kafka(settings).partition_of
+                    wanted = {
+                        one: view.lookup.entry(one, document, partition_of) for one, document in documents.items()
+                    }
                     found += _compare(f"{view.name}: {name}", wanted, entries)
-                shown = _by_id(database["segments"].find({})) if view.name == SEGMENTATION_VIEW else {}
+                noted = _by_id(database[EVALUATIONS].find({})) if view.name == FACTS.name else {}
             aside = set((parked or {}).get(view.name, ()))
             if view.name not in self._folded:
                 self._folded[view.name] = self.fold(view)
@@ -154,8 +154,6 @@ class Oracle:
             expected, expected_rows = folded.documents, folded.rows
             if aside:
                 theirs = {one for one, key in folded.owners.items() if key in aside}
-                # Memberships decided earlier are kept also for one whose very first event cannot be folded.
-                documents = {one: document for one, document in documents.items() if document["positions"]}
                 upto = {one: documents[one]["positions"] for one in theirs if one in documents}
                 behind = self.fold(view, upto).documents
                 documents = {one: document for one, document in documents.items() if one not in theirs or one in aside}
@@ -164,71 +162,52 @@ class Oracle:
                 }
                 expected_rows = _without(expected_rows, aside)
                 rows = _without(rows, aside)
-            if view.name == SEGMENTATION_VIEW:
-                found += self._membership_differences(documents, expected, aside)
-                found += self._segment_differences(shown)
-                documents, expected = _facts_only(documents), _facts_only(expected)
+            if view.name == FACTS.name:
+                found += self._membership_differences(expected, aside)
+                found += self._evaluation_differences(noted, generation)
             found += _compare(f"{view.name}: {view.collection}", expected, documents)
             found += _compare(f"{view.name}: {view.rows}", expected_rows, rows)
         return found
 
-    def _membership_differences(self, documents: Documents, facts: Documents, parked: Collection[str]) -> list[str]:
-        """Memberships in documents, in segmentation's own log, and by a fresh evaluation of everybody: all equal."""
+    def _membership_differences(self, facts: Documents, parked: Collection[str]) -> list[str]:
+        """Memberships in segmentation's own log and by a fresh evaluation of everybody's facts: all equal."""
         events = self.logs["segmentation"].events
         conditions = {one.key: parse(one.condition) for one in aggregates(events, Segment).values() if not one.retired}
         decided = {one.customer_id: one.since for one in aggregates(events, Memberships).values()}
-        stored = {key: {"since": one.get("memberships", {})} for key, one in documents.items() if key not in parked}
-        logged = {key: {"since": decided.get(key, {})} for key in stored}
-        found = _compare("memberships, logged and in documents", logged, stored)
         members = {
             key: {"in": sorted(one for one, condition in conditions.items() if evaluate(condition, document))}
             for key, document in facts.items()
             if key not in parked
         }
-        found += _compare(
-            "memberships, evaluated afresh and logged",
-            members,
-            {key: {"in": sorted(decided.get(key, ()))} for key in members},
-        )
-        return found + [
-            f"member_of of {key} is {one.get('member_of')}"
-            for key, one in documents.items()
-            if sorted(one.get("memberships", {})) != one.get("member_of", [])
-        ]
+        logged = {key: {"in": sorted(decided.get(key, ()))} for key in members}
+        return _compare("memberships, evaluated afresh and logged", members, logged)
 
-    def _segment_differences(self, shown: Documents) -> list[str]:
-        """Definitions in the view, and that everybody has been evaluated for them."""
+    def _evaluation_differences(self, noted: Documents, generation: int) -> list[str]:
+        """That everybody has been evaluated for every definition, in every partition."""
         partitions = Kafka(self.settings_for("segmentation")).partitions
-        events = self.logs["segmentation"].events
-        defined_at = {
-            event.originator_id: event.occurred_at
-            for event, _ in events
-            if isinstance(event, Segment.Created | Segment.Redefined)
+        versions = {
+            one.key: -one.definition_version if one.retired else one.definition_version
+            for one in aggregates(self.logs["segmentation"].events, Segment).values()
         }
-        expected: Documents = {}
-        for segment in aggregates(events, Segment).values():
-            version = segment.definition_version
-            expected[segment.key] = {
-                "segment_id": str(segment.id),
-                "name": segment.name,
-                "description": segment.description,
-                "condition": segment.condition,
-                "version": version,
-                "defined_at": defined_at[segment.id],
-                "retired": segment.retired,
-                "evaluated": {str(one): [-version if segment.retired else version, True] for one in range(partitions)},
-            }
-        noted = {
-            key: {
-                **one,
+        if not versions:
+            return []
+        evaluated = {
+            str(partition): {
                 "evaluated": {
-                    partition: [done["version"], done["complete"]]
-                    for partition, done in one.get("evaluated", {}).items()
+                    key: [of_key["version"], of_key["generation"]] for key, of_key in one["evaluated"].items()
                 },
+                "running": one["running"],
             }
-            for key, one in shown.items()
+            for partition, one in noted.items()
         }
-        return _compare("definitions of segments", expected, noted)
+        expected: Documents = {
+            str(one): {
+                "evaluated": {key: [version, generation] for key, version in versions.items()},
+                "running": None,
+            }
+            for one in range(partitions)
+        }
+        return _compare("evaluation of everybody", expected, evaluated)
 
     def answer_differences(self, answers: Iterable[Answered]) -> list[str]:
         """Accepted commands must be stored as they were answered, refused ones not at all."""
@@ -333,13 +312,6 @@ def _by_id(found: Iterable[Document]) -> Documents:
 
 def _without(rows: Documents, customers: Collection[str]) -> Documents:
     return {one: row for one, row in rows.items() if row["customer_id"] not in customers}
-
-
-def _facts_only(documents: Documents) -> Documents:
-    return {
-        key: {name: value for name, value in one.items() if name not in ("memberships", "member_of")}
-        for key, one in documents.items()
-    }
 
 
 def canonical(document: Document) -> bytes:

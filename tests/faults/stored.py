@@ -22,16 +22,13 @@ from crm_shared.settings import Settings
 from customer360_service.main import DEFINITION as CUSTOMER360
 from feedback_service.main import DEFINITION as FEEDBACK
 from interactions_service.main import DEFINITION as INTERACTIONS
-from segmentation_service import projections as segmentation
 from segmentation_service.main import DEFINITION as SEGMENTATION
-from segmentation_service.projections import fold_facts
 
 Document = dict[str, Any]
 Documents = dict[str, Document]
 SettingsFor = Callable[[str], Settings]
 
 DEFINITIONS = {one.service: one for one in (CONTACTS, INTERACTIONS, SEGMENTATION, FEEDBACK, CUSTOMER360)}
-SEGMENTATION_VIEW = segmentation.NAME
 
 
 @dataclass(frozen=True)
@@ -59,11 +56,6 @@ class View:
 
 def views_of(definition: Definition) -> list[View]:
     """The views of a service, by the folds that the service itself runs."""
-    if definition is SEGMENTATION:
-        topics = [events_topic(source) for source in ("contacts", "interactions", "feedback")]
-        name, handles, collection = SEGMENTATION_VIEW, segmentation.HANDLES, segmentation.CUSTOMERS
-        lookup = Lookup(segmentation.LOOKUP, segmentation.found_by)
-        return [View("segmentation", name, topics, handles, collection, fold_facts, _key, lookup=lookup)]
     return [
         View(
             definition.service,
@@ -79,10 +71,6 @@ def views_of(definition: Definition) -> list[View]:
         )
         for one in definition.projections
     ]
-
-
-def _key(event: PublicEvent) -> str:
-    return event.key
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,13 @@ REACHED_BY: dict[Point, str] = {
     "after_store": "api",
     "after_send": "relay",
     "before_position": "relay",
+    "after_decisions": "project",
     "after_rows": "project",
     "after_view_write": "project",
     "before_commit": "project",
 }
+# Rows beside documents, and policies, are not everywhere.
+ONLY_IN: dict[str, set[Point]] = {"customer360": {"after_rows"}, "segmentation": {"after_decisions"}}
 
 
 async def prove(fleet: Fleet, load: Load) -> Oracle:
@@ -82,7 +85,9 @@ async def test_processes_that_die_at_each_crash_point_lose_nothing(fleet: Fleet,
 
 def points_of(process: Process) -> list[Point]:
     """The crash points that a process gets to."""
-    without = {"customer360": {"after_store", "after_send", "before_position"}}.get(process.service, {"after_rows"})
+    without = {"after_rows", "after_decisions"} - ONLY_IN.get(process.service, set())
+    if process.service == "customer360":
+        without |= {"after_store", "after_send", "before_position"}
     return [point for point, role in REACHED_BY.items() if process.has_role(role) and point not in without]
 
 

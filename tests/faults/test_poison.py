@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import orjson
-import pytest
 from tests.faults.load import Load
 from tests.faults.oracle import Oracle, settled
 from tests.faults.stored import DEFINITIONS
@@ -22,7 +21,6 @@ from crm_shared.projections.consumer import Consumer
 from crm_shared.projections.projection import Fold
 from crm_shared.settings import Settings
 from relata_local.servers import EmbeddedServers
-from segmentation_service import projections as segmentation
 
 EVENTS = 5_000
 POISON = 50
@@ -62,7 +60,6 @@ async def test_repeats_stale_redelivery_and_poison_leave_every_view_as_the_store
     broker: EmbeddedServers,
     launch: Launch,
     settings_for: SettingsFor,
-    monkeypatch: pytest.MonkeyPatch,
     count: int,
     tally: Tally,
 ) -> None:
@@ -71,7 +68,6 @@ async def test_repeats_stale_redelivery_and_poison_leave_every_view_as_the_store
     await make_history(launch, EVENTS * count)
     oracle = await settled(settings_for)
     poison = Poison()
-    monkeypatch.setattr(segmentation, "fold_facts", poison.guard(segmentation.fold_facts))
 
     # when it is on another cluster, with repeats and stale redelivery, and views begin anew
     await asyncio.to_thread(broker.broker.restart)

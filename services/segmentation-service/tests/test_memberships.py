@@ -89,7 +89,7 @@ class Place:
         """What relay and broker do: bring what this service said to its views."""
         for note in self.event_store.recorder.select_notifications(self.published + 1, 10_000):
             self.published = int(note.id)
-            event = self.event_store.mapper.to_domain_event(note)
+            event: Any = self.event_store.domain_event(note)
             if (said := publishing.publish(event)) is not None:
                 record = encode(event, self.published, said.key, said.data)
                 heard = decode(record.key, record.value, record.headers)
@@ -149,7 +149,7 @@ async def place(
         )
 
         def open_one() -> DecidedProjection:
-            facts = DecidedProjection(resources, MEMBERSHIPS)
+            facts = DecidedProjection(resources, FACTS, MEMBERSHIPS)
             facts.take_over(frozenset(range(kafka.partitions)))
             return facts
 
@@ -229,9 +229,9 @@ async def test_a_crash_between_the_decision_and_the_view_decides_once(place: Pla
     await place.facts.apply([purchase(LAN, 2), purchase(LAN, 3)])
 
     assert place.decisions(LAN) == [("Entered", "exactly-one"), ("Left", "exactly-one"), ("Entered", "repeat")]
-    found = await place.facts.load([LAN])
-    assert found[LAN] is not None
-    assert found[LAN]["positions"] == {"interactions": 3}
+    facts = (await place.facts.load([LAN]))[LAN]
+    assert facts is not None
+    assert facts["positions"] == {"interactions": 3}
 
 
 async def test_a_decision_stored_before_a_crash_is_revised_when_events_come_in_another_order_after_it(
@@ -351,7 +351,8 @@ async def test_why_shows_each_leaf_with_its_actual_value(place: Place) -> None:
     await place.define("good", condition)
     await place.facts.apply([purchase(LAN, 1, amount="70.5"), purchase(LAN, 2, amount="20.5")])
 
-    why = await queries.why(*[place.view(one) for one in (DEFINITIONS, MEMBERS, FACTS)], "good", UUID(LAN))
+    definitions, members, facts = (place.view(one) for one in (DEFINITIONS, MEMBERS, FACTS))
+    why = await queries.why(definitions, members, facts, "good", UUID(LAN))
 
     assert why["member"] is False
     assert why["since"] is None

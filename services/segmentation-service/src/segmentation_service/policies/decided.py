@@ -26,11 +26,11 @@ class DecidedMemberships:
 
         Raises `StoreUnavailable`.
         """
-        return await _on_a_thread(memberships_of, self._event_store, customers)
+        return await in_store(memberships_of, self._event_store, customers)
 
     async def last_positions(self, customers: Collection[str]) -> dict[str, Mapping[str, int]]:
         """Per customer the positions of the facts behind the latest decision. Raises `StoreUnavailable`."""
-        return await _on_a_thread(_last_positions, self._event_store, customers)
+        return await in_store(_last_positions, self._event_store, customers)
 
 
 def memberships_of(event_store: EventSourcedApplication, customers: Collection[str]) -> dict[str, Memberships]:
@@ -50,7 +50,8 @@ def _last_positions(event_store: EventSourcedApplication, customers: Collection[
     }
 
 
-async def _on_a_thread(read: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
+async def in_store(read: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
+    """What `read` finds in the event store, read on a thread; raises `StoreUnavailable`."""
     try:
         return await asyncio.to_thread(read, *arguments, **options)
     except PersistenceError as error:

@@ -1,6 +1,6 @@
 """Deciding about memberships: pure functions of definitions, facts, and what was decided before."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from datetime import datetime
 
 from crm_shared.mongo import Document
@@ -22,16 +22,16 @@ def changes_by_event(definitions: Definitions, before: Document | None, after: D
 
 
 def differences(
-    definitions: Definitions, keys: Collection[str], facts: Document, memberships: Memberships | None, because: str
+    definitions: Definitions, facts: Document, memberships: Memberships | None, reasons: Mapping[str, str]
 ) -> list[Change]:
-    """What must change in memberships, for those of these segments that are in use, to be where the facts lead."""
+    """What must change in memberships to be where the facts lead; `reasons` by the keys of segments looked at."""
     changes: list[Change] = []
     member_of = memberships.since if memberships else {}
-    for key in sorted(keys & definitions.in_use.keys()):
+    for key in sorted(reasons.keys() & definitions.in_use.keys()):
         definition = definitions.in_use[key]
         member = evaluate(definition.condition, facts)
         if member != (key in member_of):
-            changes.append(_change(definition, facts, member, because))
+            changes.append(_change(definition, facts, member, reasons[key]))
     return changes
 
 

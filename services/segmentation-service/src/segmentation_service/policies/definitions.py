@@ -4,9 +4,13 @@ from dataclasses import dataclass, field
 
 from pymongo.asynchronous.database import AsyncDatabase
 
+from crm_shared.domain import StoreUnavailable
 from crm_shared.mongo import Document
+from crm_shared.postgres import EventSourcedApplication
 from crm_shared.projections.generations import Generations
 from segmentation_service.conditions import Condition, SegmentIndex, parse
+from segmentation_service.domain import Segment
+from segmentation_service.policies.decided import in_store
 from segmentation_service.projections import DEFINITIONS
 
 
@@ -53,8 +57,21 @@ class Definitions:
 class DefinitionsView:
     """Takes up what is new in the view of definitions."""
 
-    def __init__(self, database: AsyncDatabase[Document]) -> None:
+    def __init__(self, database: AsyncDatabase[Document], event_store: EventSourcedApplication) -> None:
         self._generations = Generations(database)
+        self._event_store = event_store
+
+    async def prepare(self, definitions: Definitions) -> None:
+        """Take up all definitions that there are.
+
+        Raises `StoreUnavailable` while the view lacks some that are in the log. Who would decide by a view that is just
+        being filled would decide by definitions that have been replaced long since.
+        """
+        await self.bring_up_to_date(definitions)
+        recorder = self._event_store.recorder
+        topics = [Segment.Created.TOPIC, Segment.Redefined.TOPIC, Segment.Retired.TOPIC]
+        if await in_store(recorder.select_notifications, definitions.position + 1, 1, topics=topics):
+            raise StoreUnavailable("the view of definitions is not as recent as the log")
 
     async def bring_up_to_date(self, definitions: Definitions) -> None:
         """Take up the definitions that were changed since the last time, in the order of the log."""

@@ -16,7 +16,7 @@ from segmentation_service.domain import Change
 from segmentation_service.policies.decided import DecidedMemberships
 from segmentation_service.policies.deciding import command_of, departures, differences
 from segmentation_service.policies.definitions import Definitions, DefinitionsView
-from segmentation_service.projections.evaluations import COLLECTION, Evaluated, EvaluationDocument, Running
+from segmentation_service.projections.evaluations import COLLECTION, Evaluated, Running
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ CUSTOMERS_AT_ONCE = 200
 class Evaluation:
     """Evaluates the customers of the partitions that this process owns, in chunks between the batches of events.
 
-    How far it is is noted per partition. A view that was folded again (another generation of it) is evaluated for all
-    segments: what was folded meanwhile by nobody who decides is decided so.
+    How far it is is noted per partition. When the view of facts was folded again, and so has another generation, all
+    segments are evaluated by it: a rebuild folds without deciding, and another layout may give other results.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class Evaluation:
         self._definitions = definitions
         self._definitions_view = view
         self._decided = decided
-        # Per partition what is noted, while it is ours.
-        self._noted: dict[int, EvaluationDocument] = {}
+        # What is noted per partition, while it is ours.
+        self._evaluated: dict[int, dict[str, Evaluated]] = {}
 
     def forget(self) -> None:
         """Partitions have changed hands: another owner may have gone on."""
-        self._noted.clear()
+        self._evaluated.clear()
 
     async def work(self, view: DecidedProjection) -> None:
         """Follow the definitions and evaluate everybody they ask for, until cancelled."""
@@ -71,12 +71,19 @@ class Evaluation:
     async def _evaluate(self, view: DecidedProjection, partition: int) -> bool:
         """Evaluate one partition's customers for all definitions it has not seen; whether there was anything."""
         generation = view.generation
-        noted = await self._noted_of(partition, generation)
-        known = noted["evaluated"]
+        known = await self._evaluated_of(partition)
         versions = self._definitions.versions
-        pending = {key: one for key, one in versions.items() if key not in known or known[key]["version"] != one}
+        pending = {
+            key: version
+            for key, version in versions.items()
+            if (one := known.get(key)) is None or (one["version"], one["generation"]) != (version, generation)
+        }
         if not pending:
             return False
+        reasons = {
+            key: "facts_changed" if key in known and known[key]["version"] == version else "segment_defined"
+            for key, version in pending.items()
+        }
         entries = view.documents.entries
         assert entries is not None
         total = await entries.count_documents({"partition": partition})
@@ -90,18 +97,20 @@ class Evaluation:
             if not chunk:
                 break
             async with view.busy:
-                await self._evaluate_chunk(view, chunk, pending)
+                await self._evaluate_chunk(view, chunk, reasons)
             done, last = done + len(chunk), chunk[-1]
             await self._note_running(partition, {"versions": pending, "done": done, "total": max(total, done)})
             # Let the events that arrived meanwhile go first.
             await asyncio.sleep(0)
-        evaluated: dict[str, Evaluated] = {key: {"version": one, "customers": done} for key, one in pending.items()}
+        evaluated = {
+            key: Evaluated(version=version, generation=generation, customers=done) for key, version in pending.items()
+        }
         fields = {f"evaluated.{key}": one for key, one in evaluated.items()}
         await self._notes.update_one({"_id": partition}, {"$set": {**fields, "running": None}})
         known.update(evaluated)
         return True
 
-    async def _evaluate_chunk(self, view: DecidedProjection, chunk: Sequence[str], pending: Mapping[str, int]) -> None:
+    async def _evaluate_chunk(self, view: DecidedProjection, chunk: Sequence[str], reasons: Mapping[str, str]) -> None:
         documents = await view.load(chunk)
         decided = await self._decided.of(chunk)
         submissions: list[Submission[Any]] = []
@@ -110,7 +119,7 @@ class Evaluation:
             changes: list[Change] = []
             # Facts older than those behind the latest decision decide nothing; once as recent, they decide anew.
             if facts is not None and not (memberships and memberships.knows_later_than(facts["positions"])):
-                changes += differences(self._definitions, pending.keys(), facts, memberships, "segment_defined")
+                changes += differences(self._definitions, facts, memberships, reasons)
             if memberships is not None:
                 changes += departures(self._definitions, memberships)
             if changes:
@@ -120,17 +129,13 @@ class Evaluation:
             if not isinstance(outcome, Outcome):
                 raise StoreUnavailable(f"a membership could not be stored: {outcome}") from outcome
 
-    async def _noted_of(self, partition: int, generation: int) -> EvaluationDocument:
-        """What is noted of a partition, begun anew for another generation of the facts or number of partitions."""
-        noted = self._noted.get(partition)
-        if noted is None:
+    async def _evaluated_of(self, partition: int) -> dict[str, Evaluated]:
+        """What a partition's customers have been evaluated for, by the keys of segments."""
+        if partition not in self._evaluated:
             found = await self._notes.find_one({"_id": partition})
-            noted = EvaluationDocument(**found) if found else None  # type: ignore[typeddict-item]
-        if noted is None or (noted["generation"], noted["partitions"]) != (generation, self._partitions):
-            noted = {"partitions": self._partitions, "generation": generation, "evaluated": {}, "running": None}
-            await self._notes.replace_one({"_id": partition}, dict(noted), upsert=True)
-        self._noted[partition] = noted
-        return noted
+            self._evaluated[partition] = found["evaluated"] if found else {}
+        return self._evaluated[partition]
 
     async def _note_running(self, partition: int, running: Running) -> None:
-        await self._notes.update_one({"_id": partition}, {"$set": {"running": running}})
+        changed = {"$set": {"running": running, "partitions": self._partitions}, "$setOnInsert": {"evaluated": {}}}
+        await self._notes.update_one({"_id": partition}, changed, upsert=True)

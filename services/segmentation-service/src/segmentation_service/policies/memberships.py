@@ -26,15 +26,15 @@ class MembershipDecisions(Decisions):
     def __init__(self, resources: Resources) -> None:
         super().__init__()
         self.definitions = Definitions()
-        self._view = DefinitionsView(resources.database)
+        self._view = DefinitionsView(resources.database, resources.application)
         self._decided = DecidedMemberships(resources.application)
         self._evaluation = Evaluation(resources, self.definitions, self._view, self._decided)
         # What was decided about customers whose facts, as they were read last, are older.
         self._ahead: dict[str, Memberships] = {}
 
     async def prepare(self) -> None:
-        """Know the definitions before the first event is decided about."""
-        await self._view.bring_up_to_date(self.definitions)
+        """Know all definitions before the first event is decided about."""
+        await self._view.prepare(self.definitions)
 
     async def recall(self, documents: Mapping[str, Document | None]) -> None:
         """Note whose facts are older than the decisions about them."""
@@ -56,7 +56,8 @@ class MembershipDecisions(Decisions):
         elif memberships.knows_later_than(after["positions"]):
             changes = []
         else:
-            changes = differences(self.definitions, self.definitions.in_use, after, memberships, "facts_changed")
+            reasons = dict.fromkeys(self.definitions.in_use, "facts_changed")
+            changes = differences(self.definitions, after, memberships, reasons)
             changes += departures(self.definitions, memberships)
         return [command_of(event.key, changes, after, None, event.occurred_at)] if changes else []
 

@@ -10,9 +10,13 @@ COLLECTION = "evaluations"
 
 
 class Evaluated(TypedDict):
-    """The customers of a partition have been decided about for a version of a segment, negative once it is retired."""
+    """The customers of a partition have been decided about for a version of a segment, negative once it is retired.
+
+    `generation` is that of the view of facts by which they were.
+    """
 
     version: int
+    generation: int
     customers: int
 
 
@@ -25,11 +29,10 @@ class Running(TypedDict):
 
 
 class EvaluationDocument(TypedDict):
-    """One of so many `partitions`, its number as `_id`; what is noted is true of this generation of the facts only."""
+    """One of so many `partitions`, its number as `_id`; `evaluated` is by the keys of segments."""
 
     _id: NotRequired[int]
     partitions: int
-    generation: int
     evaluated: dict[str, Evaluated]
     running: Running | None
 

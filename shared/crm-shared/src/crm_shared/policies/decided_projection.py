@@ -10,7 +10,7 @@ from crm_shared.mongo.documents import Document
 from crm_shared.policies.policy import Resources, ViewPolicy
 from crm_shared.policies.submitting import run_planned, submissions
 from crm_shared.projections.document_projection import DocumentProjection, Step
-from crm_shared.projections.projection import Failure
+from crm_shared.projections.projection import Failure, Projection
 
 
 class DecidedProjection(DocumentProjection):
@@ -19,8 +19,8 @@ class DecidedProjection(DocumentProjection):
     `partitions` are those that this process owns; `busy` is held while documents are read, decided about and written.
     """
 
-    def __init__(self, resources: Resources, policy: ViewPolicy) -> None:
-        super().__init__(resources.database, policy.view, partition_of=resources.kafka.partition_of)
+    def __init__(self, resources: Resources, declared: Projection, policy: ViewPolicy) -> None:
+        super().__init__(resources.database, declared, partition_of=resources.kafka.partition_of)
         self.partitions: frozenset[int] = frozenset()
         self.busy = asyncio.Lock()
         self.decisions = policy.open(resources)

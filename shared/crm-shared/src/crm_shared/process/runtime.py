@@ -163,7 +163,7 @@ def _appliers(definition: Definition, runtime: Runtime) -> Iterator[Applier]:
     decided = {policy.view.name: policy for policy in definition.policies if isinstance(policy, ViewPolicy)}
     for projection in definition.projections:
         if (policy := decided.get(projection.name)) is not None:
-            yield DecidedProjection(runtime, policy)
+            yield DecidedProjection(runtime, projection, policy)
         else:
             yield DocumentProjection(runtime.database, projection, partition_of=runtime.kafka.partition_of)
     for one in definition.policies:

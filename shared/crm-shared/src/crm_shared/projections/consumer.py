@@ -18,7 +18,9 @@ from crm_shared.domain.errors import StoreUnavailable
 from crm_shared.kafka.connection import Kafka, Topic, cluster_id
 from crm_shared.mongo.documents import Document
 from crm_shared.observability import crash_points, metrics
+from crm_shared.projections.document_projection import DocumentProjection
 from crm_shared.projections.generations import Generations
+from crm_shared.projections.layouts import bring_to_layout
 from crm_shared.projections.parking import Parking
 from crm_shared.projections.progress import PartitionProgress, Progress
 from crm_shared.projections.projection import Applier
@@ -53,6 +55,7 @@ class Consumer:
 
     def __init__(self, applier: Applier, database: AsyncDatabase[Document], kafka: Kafka) -> None:
         self.applier = applier
+        self._database = database
         self._kafka = kafka
         self._generations = Generations(database)
         self.progress = Progress(database, applier.name, self._generations)
@@ -92,6 +95,8 @@ class Consumer:
     async def _consume(self) -> None:
         while True:
             try:
+                if isinstance(self.applier, DocumentProjection):
+                    await bring_to_layout(self.applier.declared, self._database, self._kafka, self.hinder)
                 await self.applier.prepare(await self._generations.live(self.applier.name))
                 async with self._session() as session:
                     self._trouble = ""

@@ -33,9 +33,20 @@ class Generations:
             known = self._known[projection] = (found["live"] if found else 1, time.monotonic())
         return known[0]
 
-    async def switch(self, projection: str, generation: int) -> None:
+    async def layout(self, projection: str) -> int | None:
+        """The layout of the live generation's documents, as far as one was noted."""
+        found = await self._store.find_one({"_id": projection})
+        return found.get("layout") if found else None
+
+    async def note_layout(self, projection: str, layout: int) -> None:
+        """The live generation has this layout."""
+        noted = {"$set": {"layout": layout}, "$setOnInsert": {"live": 1}}
+        await self._store.update_one({"_id": projection}, noted, upsert=True)
+
+    async def switch(self, projection: str, generation: int, layout: int) -> None:
         """Make a generation the live one: queries and projectors move to it within seconds."""
-        await self._store.update_one({"_id": projection}, {"$set": {"live": generation}}, upsert=True)
+        live = {"live": generation, "layout": layout}
+        await self._store.update_one({"_id": projection}, {"$set": live}, upsert=True)
         self._known.pop(projection, None)
 
     async def collection(self, projection: str, name: str) -> AsyncCollection[Document]:

@@ -12,7 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from crm_contracts.envelope import PublicEvent, decode, place_of, type_of
 from crm_shared.domain.errors import Conflict
-from crm_shared.kafka.connection import Kafka, cluster_id
+from crm_shared.kafka.connection import Kafka, Topic, cluster_id
 from crm_shared.mongo.documents import DURABLE, Document
 from crm_shared.projections.document_projection import DocumentProjection
 from crm_shared.projections.generations import Generations, in_generation
@@ -104,6 +104,7 @@ class Rebuild:
         await admin.start()
         await consumer.start()
         try:
+            await self._kafka.ensure_topics(admin, [Topic(name) for name in self._projection.topics])
             cluster = await cluster_id(admin)
             folded = 0
             for partition in range(self._kafka.partitions):
@@ -120,7 +121,7 @@ class Rebuild:
 
     async def switch(self, rebuilt: Rebuilt) -> None:
         """Make the filled generation the live one; the one before is kept until the next rebuild."""
-        await self._generations.switch(self._projection.name, rebuilt.generation)
+        await self._generations.switch(self._projection.name, rebuilt.generation, self._projection.declared.layout)
 
     async def _fill_partition(self, consumer: AIOKafkaConsumer, noted: PartitionProgress) -> int:
         partitions = [TopicPartition(topic, noted.partition) for topic in self._projection.topics]
