@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from examples import bootstrap
 from tests.publication import Publication
 
+from contacts_service.main import DEFINITION as CONTACTS
 from crm_contracts import EventData
 from crm_contracts.events.contacts import CustomerState, CustomerTagged, Profile
 from crm_shared.kafka import Topic
@@ -127,3 +128,31 @@ async def test_the_noted_offsets_follow_a_watermark_of_each_partition(relay: Pub
             record = await consumer.getone(partition)
             assert record.offset == offset - 1
             assert dict(record.headers)["ce_type"] == b"crm.contacts.Watermark.v1"
+
+
+async def test_the_watermarks_of_a_running_relay_are_enough_to_begin_with(broker: EmbeddedServers, launch: Any) -> None:
+    # given contacts with customers, and its relay at rest
+    contacts = await launch(CONTACTS, roles=("api", "relay"))
+    servers = contacts.runtime.settings.kafka_bootstrap_servers
+
+    async def identify(email: str) -> None:
+        body = {"source": "webshop", "identifiers": [{"type": "email", "value": email}]}
+        (await contacts.client.post("/v1/customers/identify", json=body)).raise_for_status()
+
+    for number in range(30):
+        await identify(f"customer{number}@example.com")
+    # when a copy begins, while customers keep coming
+    noted = await bootstrap.note_watermarks(servers)
+    await identify("between@example.com")
+    copy = await bootstrap.read_state(servers)
+    await identify("last@example.com")
+    # then each customer is either in the state or among the events, and none is in both
+    known = [held["identifiers"][0]["value"] for _, held in copy.values()]
+    async with aclosing(bootstrap.follow(servers, noted, copy)) as events:  # type: ignore[type-var]
+        async for _, data in events:
+            known.append(data["identifiers"][0]["value"])
+            if known[-1] == "last@example.com":
+                break
+    assert sorted(known) == sorted(
+        [*(f"customer{number}@example.com" for number in range(30)), "between@example.com", "last@example.com"]
+    )

@@ -16,6 +16,7 @@ PAGES = sorted(
         *ROOT.glob("*.md"),
         *ROOT.glob("docs/*.md"),
         *ROOT.glob("services/*/*.md"),
+        *ROOT.glob("shared/*/*.md"),
         *ROOT.glob("deploy/*/*.md"),
     )
 )

@@ -78,9 +78,13 @@ def rules(services: list[str], deployed: list[str]) -> list[dict[str, Any]]:
             "name": "The public contract can be installed alone",
             "type": "forbidden",
             "source_modules": ["crm_contracts"],
-            "forbidden_modules": ["aiokafka", "eventsourcing", "fastapi", "psycopg", "pymongo"],
-            # What only its extra for FastStream applications needs.
-            "ignore_imports": ["crm_contracts.faststream -> aiokafka"],
+            "forbidden_modules": ["aiokafka", "eventsourcing", "fastapi", "faststream", "psycopg", "pymongo", "yaml"],
+            # Each is what an extra brings.
+            "ignore_imports": [
+                "crm_contracts.faststream -> aiokafka",
+                "crm_contracts.faststream -> faststream",
+                "crm_contracts.tooling.asyncapi -> yaml",
+            ],
         },
         {
             "name": "The command crm reaches services over HTTP and Kafka only",

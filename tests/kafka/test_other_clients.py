@@ -136,7 +136,7 @@ async def test_the_documentations_subscriber_prints_each_event_once_also_after_a
         """Run the subscriber until that many different events are printed, then stop it."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            str(project_root / "docs" / "examples" / "subscriber.py"),
+            str(project_root / "examples" / "plain_subscriber.py"),
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": broker.kafka_bootstrap, "PYTHONUNBUFFERED": "1"},
         )

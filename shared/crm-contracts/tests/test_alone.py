@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import venv
+from base64 import b64encode
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,6 @@ def run(python: Path, program: str, given: str, *arguments: str) -> str:
 
 def as_json(key: bytes | None, value: bytes | None, headers: Headers) -> list[Any]:
     def text(data: bytes | None) -> str | None:
-        from base64 import b64encode
-
         return None if data is None else b64encode(data).decode()
 
     return [text(key), text(value), [[name, text(header)] for name, header in headers]]
@@ -161,11 +160,6 @@ def changed(headers: Headers, **values: bytes) -> Headers:
 def test_the_example_of_the_readme_runs_there(python: Path) -> None:
     example = (PROJECT / "README.md").read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
     told = run(python, HANDLE, example).splitlines()
-    assert told == [
-        "None",
-        "None",
-        "None",
-        "3f0d4a52-6a0e-4b0f-9a51-0c6f4f1d2b7e is now khách quen",
-        "None",
-        "None",
-    ] + ["None"]
+    # the other events, and the watermark at the end, are skipped
+    assert [line for line in told if line != "None"] == ["3f0d4a52-6a0e-4b0f-9a51-0c6f4f1d2b7e is now khách quen"]
+    assert len(told) == 7
