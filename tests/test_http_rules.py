@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from contacts_service.main import DEFINITION as CONTACTS
+from crm_shared.queries import write_cursor
 from customer360_service.main import DEFINITION as CUSTOMER360
 from feedback_service.main import DEFINITION as FEEDBACK
 from interactions_service.main import DEFINITION as INTERACTIONS
@@ -191,6 +192,19 @@ async def test_every_endpoint_refuses_a_query_parameter_that_it_does_not_have(ap
                 assert error["message"].endswith(f"there are {', '.join(own)}" if own else "it takes none")
                 if "cursor" in own:
                     assert name != "cursr" or "did you mean `cursor`?" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("definition", "path"),
+    [(INTERACTIONS, f"/v1/customers/{CUSTOMER}/activities"), (FEEDBACK, "/v1/surveys")],
+    ids=lambda one: getattr(one, "service", ""),
+)
+async def test_a_cursor_of_another_list_is_refused(api: Api, definition: Any, path: str) -> None:
+    client = await api(definition)
+
+    for cursor, code in ((write_cursor("a", of=("another",)), "foreign_cursor"), ("abc", "malformed_cursor")):
+        document = refused(await client.get(path, params={"cursor": cursor}), 422, "validation_failed")
+        assert [(error["field"], error["code"]) for error in document["errors"]] == [("?cursor", code)]
 
 
 @pytest.mark.parametrize(
