@@ -52,6 +52,11 @@ async def plain() -> Response:
     return json_response(200, {})
 
 
+@router.put("/v1/orders")
+async def all_orders() -> Response:
+    return json_response(200, {})
+
+
 @router.post("/v1/orders")
 async def order(body: Order) -> Response:
     return json_response(200, {})
@@ -203,3 +208,15 @@ async def test_a_router_may_read_larger_bodies_than_others(client: httpx.AsyncCl
     assert (await client.post("/v1/large-orders", json=body)).status_code == 200
     assert only_error(await client.post("/v1/large-orders", json={**body, "x": 1}))[0] == "/x"
     assert (await client.post("/v1/large-orders", json={"text": "x" * 100_000})).status_code == 413
+
+
+async def test_a_path_and_a_method_that_there_is_not_are_refused_with_the_way_out(client: httpx.AsyncClient) -> None:
+    nothing = await client.get("/v1/nothing")
+    method = await client.delete("/v1/orders")
+
+    assert (nothing.status_code, nothing.json()["detail"]) == (
+        404,
+        "there is nothing at this path; /docs shows what there is",
+    )
+    assert (method.status_code, method.headers["allow"]) == (405, "POST, PUT")
+    assert method.json()["detail"] == "DELETE is not allowed here; use POST, PUT"

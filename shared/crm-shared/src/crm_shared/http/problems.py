@@ -10,6 +10,7 @@ from psycopg import OperationalError as PostgresError
 from pydantic import BaseModel, Field
 from pymongo.errors import PyMongoError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from crm_shared.domain.errors import (
     Conflict,
@@ -162,10 +163,17 @@ def install(app: FastAPI) -> None:
 
     async def http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        headers = dict(error.headers or {})
         code = _HTTP_CODES.get(error.status_code, "http_error")
         title = _HTTP_TITLES.get(error.status_code, "The request cannot be answered")
-        response = problem(error.status_code, code, title, str(error.detail), request.url.path)
-        response.headers.update(error.headers or {})
+        detail = str(error.detail)
+        if error.status_code == 404:
+            detail = "there is nothing at this path; /docs shows what there is"
+        elif error.status_code == 405:
+            headers["Allow"] = ", ".join(_allowed(request))
+            detail = f"{request.method} is not allowed here; use {headers['Allow']}"
+        response = problem(error.status_code, code, title, detail, request.url.path)
+        response.headers.update(headers)
         return response
 
     async def unexpected(request: Request, error: Exception) -> Response:
@@ -178,6 +186,19 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, validation_error)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, unexpected)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of the request's path; the framework names those of the first route only."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    return sorted(
+        {
+            method
+            for route in routes
+            if route.matches(request.scope)[0] is not Match.NONE
+            for method in route.methods or ()
+        }
+    )
 
 
 def _field(error: FieldError) -> dict[str, str]:
