@@ -228,7 +228,7 @@ async def test_the_documented_subscriber_receives_events(stack: Stack, project_r
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-u",
-        str(project_root / "docs" / "examples" / "subscriber.py"),
+        str(project_root / "examples" / "plain_subscriber.py"),
         env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": stack.servers.kafka_bootstrap},
         stdout=asyncio.subprocess.PIPE,
     )
