@@ -107,6 +107,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
+@pytest.mark.slow
 def test_every_command_of_the_tutorial_is_answered_as_the_page_says(stack: Stack) -> None:
     reader = Reader(stack)
 
