@@ -78,7 +78,7 @@ types: $(INSTALLED) ## Check types
 imports: $(INSTALLED) ## Check who imports whom
 	$(BIN)/python tests/architecture/imports.py
 
-contracts: $(INSTALLED) ## Check that schemas, AsyncAPI and docs/events.md say what the code says
+contracts: $(INSTALLED) ## Check that schemas, AsyncAPI and docs/reference/events.md say what the code says
 	$(BIN)/python -m crm_contracts.tooling.schemas --check
 	$(BIN)/python -m crm_contracts.tooling.docs --check
 

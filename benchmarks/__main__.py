@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to watch the way to the 360 (60)")
     parser.add_argument("--million", action="store_true", help="memory over a million events, not 100,000")
     parser.add_argument("--json", action="store_true", help="write JSON to the standard output, not a table")
-    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument("--write-docs", action="store_true", help="put the table into docs/reference/performance.md")
     parser.add_argument("--growth", action="store_true", help="instead, sweep customers, events, segments, partitions")
     parser.add_argument("--check", action="store_true", help="fail when a target is missed")
     parser.add_argument("--verbose", action="store_true", help="print every figure as it comes")

@@ -1,4 +1,4 @@
-"""How results are shown: a table for people, JSON for machines, and the table in docs/performance.md."""
+"""How results are shown: a table for people, JSON for machines, and the table in docs/reference/performance.md."""
 
 import platform
 import re
@@ -15,7 +15,7 @@ from rich.table import Table
 
 from benchmarks.harness import ROOT
 
-DOCUMENT = ROOT / "docs" / "performance.md"
+DOCUMENT = ROOT / "docs" / "reference" / "performance.md"
 _LIBRARIES = (
     "uvicorn",
     "fastapi",
@@ -118,7 +118,7 @@ def markdown(results: Sequence[Result], about: dict[str, str]) -> str:
 
 
 def write_document(part: str, text: str) -> None:
-    """Replace one generated part of docs/performance.md."""
+    """Replace one generated part of docs/reference/performance.md."""
     begin, end = f"<!-- {part}: generated -->", f"<!-- {part}: end -->"
     before, found, rest = DOCUMENT.read_text().partition(begin)
     _, also_found, after = rest.partition(end)

@@ -36,7 +36,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_every_setting_is_explained_with_its_default() -> None:
-    explained = {row[0].strip("`"): row[1].strip("`") for row in table("docs/operations.md", "Settings")}
+    explained = {row[0].strip("`"): row[1].strip("`") for row in table("docs/reference/settings.md", "Settings")}
 
     assert list(explained) == [name.upper() for name in Settings.model_fields]
     for name, field in Settings.model_fields.items():
@@ -52,7 +52,7 @@ def test_every_metric_is_explained_with_its_labels() -> None:
         if isinstance(one, MetricWrapperBase)
     }
 
-    assert {row[0].strip("`"): row[1] for row in table("docs/operations.md", "Metrics")} == defined
+    assert {row[0].strip("`"): row[1] for row in table("docs/reference/settings.md", "Metrics")} == defined
 
 
 def test_every_code_that_an_error_can_have_is_explained() -> None:
@@ -62,7 +62,7 @@ def test_every_code_that_an_error_can_have_is_explained() -> None:
     # `error` and `conflict` are what classes say whose instances always say more.
     raised -= {"error", "conflict"}
 
-    assert {row[0].strip("`") for row in table("docs/http.md", "Errors")} == raised
+    assert {row[0].strip("`") for row in table("docs/reference/http.md", "Errors")} == raised
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -25,7 +25,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the package's models shadow attributes of pydantic's
     from asyncapi3.models.asyncapi import AsyncAPI3  # type: ignore[import-untyped]
 
-COMMITTED = Path(__file__).parents[3] / "docs" / "asyncapi.yaml"
+COMMITTED = Path(__file__).parents[3] / "docs" / "reference" / "asyncapi.yaml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(COMMITTED.read_text(encoding="utf-8"))
 MESSAGES: dict[str, dict[str, Any]] = DOCUMENT["components"]["messages"]
 each_message = pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)

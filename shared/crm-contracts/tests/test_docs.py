@@ -12,9 +12,9 @@ from crm_contracts.schemas import committed
 from crm_contracts.tooling import docs
 from crm_contracts.watermark import WATERMARK_HEADER_NAMES, WatermarkData
 
-FOLDER = Path(__file__).parents[3] / "docs"
+FOLDER = Path(__file__).parents[3] / "docs" / "reference"
 PAGE = (FOLDER / "events.md").read_text(encoding="utf-8")
-SUBSCRIBER = FOLDER.parent / docs.SUBSCRIBER
+SUBSCRIBER = FOLDER.parents[1] / docs.SUBSCRIBER
 
 # As they stand in the contract: what is promised does not change by accident.
 PROMISES = """\
@@ -64,9 +64,9 @@ def test_every_schema_and_file_that_the_page_names_exists() -> None:
 
 def test_the_command_line_writes_what_it_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # given a copy of the documents without their generated parts
-    folder = tmp_path / "docs"
+    folder = tmp_path / "docs" / "reference"
     for kept in (folder, (tmp_path / docs.SUBSCRIBER).parent):
-        kept.mkdir()
+        kept.mkdir(parents=True)
     (tmp_path / docs.SUBSCRIBER).write_bytes(SUBSCRIBER.read_bytes())
     markers = [docs.CODE_BEGIN, docs.CODE_END, docs.BEGIN, docs.END]
     (folder / "events.md").write_text("\n".join(["# Page", *markers, "the end", ""]), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The documents that are generated from the registry: the AsyncAPI description, and the reference in docs/events.md.
+"""The documents in docs/reference that are generated from the registry: the AsyncAPI description, and events.md.
 
 python -m crm_contracts.tooling.docs --write    writes both
 python -m crm_contracts.tooling.docs --check    fails unless both are as the registry says
@@ -43,9 +43,9 @@ def page_with_generated_parts(page: str, subscriber: str) -> str:
 
 
 def generated(folder: Path) -> dict[Path, str]:
-    """What the generated documents in `folder` should contain; the examples lie beside it."""
+    """What the generated documents in `folder` should contain; the examples lie two folders up."""
     page = folder / "events.md"
-    subscriber = (folder.resolve().parent / SUBSCRIBER).read_text(encoding="utf-8")
+    subscriber = (folder.resolve().parents[1] / SUBSCRIBER).read_text(encoding="utf-8")
     return {
         folder / "asyncapi.yaml": NOTE + asyncapi.render(asyncapi.document()),
         page: page_with_generated_parts(page.read_text(encoding="utf-8"), subscriber),
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("--write", action="store_true", help="write the generated documents")
     mode.add_argument("--check", action="store_true", help="compare them byte for byte")
-    parser.add_argument("--folder", type=Path, default=Path("docs"), help="the folder of the documents")
+    parser.add_argument("--folder", type=Path, default=Path("docs/reference"), help="the folder of the documents")
     options = parser.parse_args(arguments)
     if options.write:
         for path, text in generated(options.folder).items():
