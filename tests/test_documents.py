@@ -14,7 +14,8 @@ PAGES = sorted(
     page
     for page in (
         *ROOT.glob("*.md"),
-        *ROOT.glob("docs/*.md"),
+        *ROOT.glob(".github/*.md"),
+        *ROOT.glob("docs/**/*.md"),
         *ROOT.glob("services/*/*.md"),
         *ROOT.glob("shared/*/*.md"),
         *ROOT.glob("deploy/*/*.md"),
@@ -65,14 +66,32 @@ def test_every_code_that_an_error_can_have_is_explained() -> None:
     assert {row[0].strip("`") for row in table("docs/reference/http.md", "Errors")} == raised
 
 
+def links(page: Path) -> list[tuple[str, Path, str]]:
+    """Each link of a page to within the repository: as it is written, the file, and the anchor or an empty text."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    found = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" not in link:
+            path, _, anchor = link.partition("#")
+            found.append((link, (page.parent / path).resolve() if path else page, anchor))
+    return found
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
-    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    for link in re.findall(r"\]\(([^)\s]+)\)", text):
-        if "://" in link:
-            continue
-        path, _, anchor = link.partition("#")
-        target = (page.parent / path).resolve() if path else page
+    for link, target, anchor in links(page):
         assert target.exists(), link
         if anchor and target.suffix == ".md":
             assert anchor in anchors(target), link
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page.suffix == ".md" and page not in reached:
+            reached.add(page)
+            waiting += [target for _, target, _ in links(page)]
+
+    assert set(PAGES) - reached == set()
