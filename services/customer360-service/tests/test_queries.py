@@ -329,6 +329,26 @@ async def test_a_timeline_is_newest_first_and_its_pages_hold_every_event_once(fi
     assert bought_one["recorded_at"] == "2026-01-14T12:00:00Z"
 
 
+async def test_a_cursor_continues_the_list_that_gave_it_out_and_no_other(filled: Filled) -> None:
+    people = [UUID(int=number) for number in range(1, 4)]
+    client = await filled(*(fact for one in people for fact in (identified(one, "Lan"), bought(one, "1"))))
+    of_search = (await client.get("/v1/customers", params={"q": "lan", "limit": 1})).json()["next_cursor"]
+    of_khai = (await client.get(f"/v1/customers/{KHAI}/timeline", params={"limit": 1})).json()["next_cursor"]
+
+    for path, params in (
+        ("/v1/customers", {"cursor": of_search}),
+        ("/v1/customers", {"cursor": of_search, "q": "lan", "identified": "false"}),
+        ("/v1/customers", {"cursor": of_khai}),
+        (f"/v1/customers/{DUC}/timeline", {"cursor": of_khai}),
+    ):
+        assert refused(await client.get(path, params=params)) == (
+            422,
+            "validation_failed",
+            [("?cursor", "foreign_cursor")],
+        ), (path, params)
+    assert (await client.get("/v1/customers", params={"q": "lan", "cursor": of_search, "limit": 500})).is_success
+
+
 async def test_answers_are_what_the_interface_describes(three: httpx.AsyncClient) -> None:
     described: list[tuple[str, type[BaseModel]]] = [
         ("/v1/customers", Page[CustomerSummaryOut]),

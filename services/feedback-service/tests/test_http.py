@@ -200,7 +200,7 @@ async def test_a_retry_of_a_publication_that_changed_nothing_gets_the_first_answ
         ({"answers": [9]}, "/answers", "dict_type"),
         ({"answers": {f"q{number}": 1 for number in range(51)}}, "/answers", "too_long"),
         ({"customer_id": "somebody"}, "/customer_id", "uuid_parsing"),
-        ({"customer_id": None}, "/customer_id", "uuid_type"),
+        ({"customer_id": None}, "/customer_id", "customer_id_missing"),
         ({"answered_at": "2026-01-02T10:00:00"}, "/answered_at", "timezone_aware"),
         ({"answered_at": "2999-01-02T10:00:00Z"}, "/answered_at", "in_the_future"),
         ({"answered_at": 1767322800}, "/answered_at", "time_text"),

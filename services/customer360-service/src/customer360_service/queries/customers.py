@@ -62,8 +62,8 @@ async def customers(
     Raises `InvalidInput` for an identifier or search text that cannot name anybody, and for a foreign cursor.
     """
     conditions: list[dict[str, Any]] = []
-    if wanted.identifier is not None:
-        conditions += has_identifier(wanted.identifier, wanted.region)
+    if wanted.identifier is not None or wanted.region is not None:
+        conditions += has_identifier(wanted.identifier or "", wanted.region)
     if wanted.text is not None:
         conditions += _matches(wanted.text)
     found: list[Document] = []

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, JsonValue, StringConstraints
 
 from crm_shared.http.app import api_router
 from crm_shared.http.commands import CommandDep
-from crm_shared.http.fields import Occurred, RequestModel, Word
+from crm_shared.http.fields import CustomerId, Occurred, RequestModel, Word
 from crm_shared.http.problems import documented
 from crm_shared.http.views import view_of_all
 from crm_shared.queries import View
@@ -26,7 +26,7 @@ GivenId = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
 class AnswersIn(RequestModel):
     """What a customer answered to a survey."""
 
-    customer_id: UUID = Field(description="May be one that contacts has not announced (yet)")
+    customer_id: CustomerId = Field(description="May be one that contacts has not announced (yet)")
     answers: Annotated[
         dict[str, JsonValue],
         Field(
