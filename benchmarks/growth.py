@@ -11,11 +11,13 @@ from benchmarks import consumer, relay, segment_index, visible
 from benchmarks.changes import Changes
 from benchmarks.harness import Bench
 from benchmarks.imports import LINES, import_lines
-from benchmarks.live import contacts, projecting
+from benchmarks.live import projecting
 from benchmarks.purchases import customer_ids, events, records, store, uniform
+from contacts_service.projections import CUSTOMERS as PROJECTION
 from crm_shared.mongo import Document
 from crm_shared.postgres import EventSourcedApplication
 from crm_shared.process import create_schema
+from crm_shared.projections import DocumentProjection
 from relata_local import Stack
 from relata_local.ports import free_port
 from relata_local.services import ServiceProcess
@@ -63,7 +65,11 @@ async def customers(bench: Bench) -> Figures:
             history = Changes(number, uniform)
             async with (
                 AsyncMongoClient[Document](settings.mongodb_uri, tz_aware=True) as client,
-                projecting(settings, client["bench"], contacts(client["bench"])) as view,
+                projecting(
+                    settings,
+                    client["bench"],
+                    DocumentProjection(client["bench"], PROJECTION),
+                ) as view,
             ):
                 await view.take(settings, history.history(1))
                 rates = [await view.take(settings, history.more(LIVE_EVENTS)) for _ in range(TIMES)]

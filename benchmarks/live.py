@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from pymongo import AsyncMongoClient, UpdateOne
@@ -18,7 +18,7 @@ from benchmarks.purchases import skewed, uniform
 from crm_contracts.envelope import PublicEvent, Record, decode
 from crm_shared.kafka import Kafka
 from crm_shared.mongo import DURABLE, Document
-from crm_shared.projections import DocumentProjection, Failure
+from crm_shared.projections import DocumentProjection, Failure, Projection
 from crm_shared.projections.consumer import Consumer
 from crm_shared.settings import Settings
 
@@ -30,13 +30,6 @@ RAW_EVENTS = 3_000
 PER_BULK = 500
 
 PATIENCE_SECONDS = 300
-
-View = Callable[[AsyncDatabase[Document]], DocumentProjection]
-
-
-def contacts(database: AsyncDatabase[Document]) -> DocumentProjection:
-    """The view of contacts."""
-    return DocumentProjection(database, contacts_service.projections.CUSTOMERS)
 
 
 class Counting(DocumentProjection):
@@ -84,9 +77,9 @@ async def projecting(
 async def run(bench: Bench) -> list[Row]:
     """The same consumer goes on from round to round, as a projector does; every customer has a document already."""
     found: list[Row] = []
-    for name, what, make, history_of in (
-        ("live", "live projection of contacts", contacts, Changes),
-        ("live-360", "live projection of the 360 with timeline", customer360_service.projections.customers, Purchases),
+    for name, what, projection, history_of in (
+        ("live", "live projection of contacts", contacts_service.projections.CUSTOMERS, Changes),
+        ("live-360", "live projection of the 360 with timeline", customer360_service.projections.CUSTOMERS, Purchases),
     ):
         for suffix, how, draw, number, target in (
             ("", "customers drawn uniformly", uniform, UNIFORM_EVENTS, 1.1),
@@ -94,7 +87,7 @@ async def run(bench: Bench) -> list[Row]:
         ):
             with bench.servers() as servers:
                 history = history_of(CUSTOMERS, draw)
-                figures = await compare(bench, bench.settings(servers), make, history, number)
+                figures = await compare(bench, bench.settings(servers), projection, history, number)
             found.append(
                 Row(
                     name + suffix,
@@ -110,12 +103,12 @@ async def run(bench: Bench) -> list[Row]:
 
 
 async def compare(
-    bench: Bench, settings: Settings, make: View, history: History, number: int
+    bench: Bench, settings: Settings, projection: Projection, history: History, number: int
 ) -> dict[str, list[float]]:
     """The rates of both sides."""
     async with (
         AsyncMongoClient[Document](settings.mongodb_uri, tz_aware=True) as client,
-        projecting(settings, client["bench"], make(client["bench"])) as view,
+        projecting(settings, client["bench"], DocumentProjection(client["bench"], projection)) as view,
     ):
         bench.report("filling the view")
         await view.take(settings, history.history(1))

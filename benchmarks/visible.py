@@ -17,6 +17,7 @@ import httpx
 import psutil
 from pymongo import AsyncMongoClient
 
+import customer360_service.projections
 from benchmarks.harness import Bench, Row
 from benchmarks.processes import load, pass_through
 from benchmarks.purchases import customer_ids
@@ -24,7 +25,6 @@ from crm_shared.kafka import Kafka
 from crm_shared.mongo import Document
 from crm_shared.projections.generations import Generations
 from crm_shared.projections.progress import Progress
-from customer360_service.projections import NAME as PROJECTION
 from relata_local import Stack
 
 NAME = "visible"
@@ -42,7 +42,8 @@ class Watcher:
 
     def __init__(self, client: AsyncMongoClient[Document]) -> None:
         database = client["customer360"]
-        self._progress = Progress(database, PROJECTION, Generations(database), only=1)
+        projection = customer360_service.projections.CUSTOMERS.name
+        self._progress = Progress(database, projection, Generations(database), only=1)
         self._seen: dict[int, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
 
     async def watch(self) -> None:
