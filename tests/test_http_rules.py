@@ -93,7 +93,7 @@ async def test_bodies_that_are_not_json_objects_of_this_kind_are_refused(
     refused(await send(b'{"a": "\xff\xfe"}'), 400, "invalid_utf8")
     refused(await send(b"{}", {"content-type": "text/plain"}), 415, "unsupported_media_type")
     refused(await send(b"{}", {}), 415, "unsupported_media_type")
-    refused(await send(b'{"a": "' + b"x" * 50_000 + b'"}'), 413, "payload_too_large")
+    refused(await send(b'{"a": "' + b"x" * 300_000 + b'"}'), 413, "payload_too_large")
     name = next(iter(body))
     twice = json.dumps(body)[:-1] + f', "{name}": {json.dumps(body[name])}}}'
     document = refused(await send(twice.encode()), 400, "duplicate_key")
@@ -196,14 +196,22 @@ async def test_every_endpoint_refuses_a_query_parameter_that_it_does_not_have(ap
 
 @pytest.mark.parametrize(
     ("definition", "path"),
-    [(INTERACTIONS, f"/v1/customers/{CUSTOMER}/activities"), (FEEDBACK, "/v1/surveys")],
+    [
+        (INTERACTIONS, f"/v1/customers/{CUSTOMER}/activities"),
+        (SEGMENTATION, "/v1/segments"),
+        (FEEDBACK, "/v1/surveys"),
+        (CUSTOMER360, "/v1/customers"),
+        (CUSTOMER360, "/v1/customers?identified=false"),
+        (CUSTOMER360, f"/v1/customers/{CUSTOMER}/timeline"),
+    ],
     ids=lambda one: getattr(one, "service", ""),
 )
 async def test_a_cursor_of_another_list_is_refused(api: Api, definition: Any, path: str) -> None:
     client = await api(definition)
 
     for cursor, code in ((write_cursor("a", of=("another",)), "foreign_cursor"), ("abc", "malformed_cursor")):
-        document = refused(await client.get(path, params={"cursor": cursor}), 422, "validation_failed")
+        answer = await client.get(f"{path}{'&' if '?' in path else '?'}cursor={cursor}")
+        document = refused(answer, 422, "validation_failed")
         assert [(error["field"], error["code"]) for error in document["errors"]] == [("?cursor", code)]
 
 
@@ -258,6 +266,19 @@ async def test_a_purchase_with_an_implausible_value_is_refused_by_field(
 
     assert document["errors"][0]["field"] == field
     assert code is None or document["errors"][0]["code"] == code
+
+
+@pytest.mark.parametrize("path", ["/v1/segments/large", "/v1/segments/preview"])
+async def test_a_condition_with_a_thousand_leaves_is_refused_by_their_number(api: Api, path: str) -> None:
+    client = await api(SEGMENTATION)
+    leaf = {"field": "purchases.revenue", "op": "gte", "value": {"amount": "1000.00", "currency": "VND"}}
+    body = {"condition": {"any": [leaf] * 1000}} | ({} if path.endswith("preview") else {"name": "Large"})
+
+    answer = await client.request("POST" if path.endswith("preview") else "PUT", path, json=body)
+
+    document = refused(answer, 422, "validation_failed")
+    assert [(error["field"], error["code"]) for error in document["errors"]] == [("/condition", "too_many_leaves")]
+    assert "1000" in document["errors"][0]["message"]
 
 
 async def test_lines_that_do_not_add_up_and_orders_that_changed_are_refused(api: Api) -> None:

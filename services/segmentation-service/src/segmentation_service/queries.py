@@ -16,11 +16,12 @@ SAMPLE = 10
 
 async def segments(definitions: View, members: View, *, limit: int, cursor: str | None) -> dict[str, Any]:
     """Segments in use, by key."""
-    last = read_cursor(cursor, str)[0] if cursor else ""
+    last = read_cursor(cursor, str, of=("segments",))[0] if cursor is not None else ""
     query = {"retired": False, "_id": {"$gt": last}}
     found = await definitions.documents.find(query).sort("_id", 1).limit(limit + 1).to_list()
     items = await _shown(found[:limit], definitions, members)
-    return {"items": items, "next_cursor": write_cursor(items[-1]["key"]) if len(found) > limit else None}
+    next_cursor = write_cursor(items[-1]["key"], of=("segments",)) if len(found) > limit else None
+    return {"items": items, "next_cursor": next_cursor}
 
 
 async def segment(definitions: View, members: View, key: str) -> dict[str, Any]:
@@ -31,11 +32,12 @@ async def segment(definitions: View, members: View, key: str) -> dict[str, Any]:
 async def members_of(definitions: View, members: View, key: str, *, limit: int, cursor: str | None) -> dict[str, Any]:
     """The members of a segment by customer id, and since when each is one; raises `NotFound`."""
     await _definition(definitions, key)
-    last = read_cursor(cursor, str)[0] if cursor else ""
+    last = read_cursor(cursor, str, of=("members", key))[0] if cursor is not None else ""
     query = {"member_of": key, "_id": {"$gt": last}}
     found = await members.lookup.find(query, {f"since.{key}": 1}).sort("_id", 1).limit(limit + 1).to_list()
     items = [{"customer_id": one["_id"], "since": rfc3339(one["since"][key])} for one in found[:limit]]
-    return {"items": items, "next_cursor": write_cursor(items[-1]["customer_id"]) if len(found) > limit else None}
+    next_cursor = write_cursor(items[-1]["customer_id"], of=("members", key)) if len(found) > limit else None
+    return {"items": items, "next_cursor": next_cursor}
 
 
 async def why(definitions: View, members: View, facts: View, key: str, customer_id: UUID) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from segmentation_service.application import DefineSegment, RetireSegment
 from segmentation_service.conditions import parse, to_json
 from segmentation_service.domain import SegmentFacts
 
-router = api_router()
+# A condition bounds its leaves and what it stores: of one that is too large, that says more than the body's bytes.
+router = api_router(body_limit=256 * 1024)
 
 _CONDITION = Field(
     description="A tree of `all`, `any`, `not` and leaves `{field, op, value}`; see /v1/fields",

@@ -19,7 +19,7 @@ _LARGEST = 2**63 - 1
 _NAMED = re.compile("[0-9a-f]{12}")
 
 
-def write_cursor(*values: Any, of: Sequence[Any] = ()) -> str:
+def write_cursor(*values: Any, of: Sequence[Any]) -> str:
     """An opaque cursor that stands for these JSON values.
 
     `of` says which list it continues: the list's name, and everything that decides what is in it and in which order.
@@ -27,7 +27,7 @@ def write_cursor(*values: Any, of: Sequence[Any] = ()) -> str:
     return base64.urlsafe_b64encode(orjson.dumps([_named(of), *values])).decode().rstrip("=")
 
 
-def read_cursor(cursor: str, *kinds: type, of: Sequence[Any] = ()) -> list[Any]:
+def read_cursor(cursor: str, *kinds: type, of: Sequence[Any]) -> list[Any]:
     """The values in a cursor; `InvalidInput` unless they are of these types, and the cursor of this list."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
@@ -48,12 +48,12 @@ def read_cursor(cursor: str, *kinds: type, of: Sequence[Any] = ()) -> list[Any]:
     return values
 
 
-def write_place(moment: datetime, *rest: str | int, of: Sequence[Any] = ()) -> str:
+def write_place(moment: datetime, *rest: str | int, of: Sequence[Any]) -> str:
     """The cursor that continues after an item of a list by time: its time to the millisecond, its further sort keys."""
     return write_cursor((moment - _EPOCH) // _MILLISECOND, *rest, of=of)
 
 
-def read_place(cursor: str, *kinds: type, of: Sequence[Any] = ()) -> tuple[Any, ...]:
+def read_place(cursor: str, *kinds: type, of: Sequence[Any]) -> tuple[Any, ...]:
     """The time and the further sort keys in a cursor, which are of these types; raises `InvalidInput`."""
     milliseconds, *rest = read_cursor(cursor, int, *kinds, of=of)
     try:
