@@ -87,11 +87,13 @@ def subscriber(
     dead_letter: DeadLetter,
     positions: Positions | None = None,
     attempts: int = ATTEMPTS,
+    **options: Any,
 ) -> Callable[[Handler], Handler]:
     """Decorates an async function that gets the events of these models, one at a time and in order per customer.
 
     It gets a `PublicEvent`, whose `payload` is valid and one of the models. Read from the beginning of history when
-    the group is new. `group` must not change afterwards. A handler may get an event again (see above).
+    the group is new. `group` must not change afterwards. A handler may get an event again (see above). `options` are
+    further ones of FastStream's own subscriber, such as `session_timeout_ms` or `partition_assignment_strategy`.
     """
     types = [event_type_of(model) for model in events]
     if not types or any(each.state for each in types):
@@ -122,6 +124,7 @@ def subscriber(
             parser=_unread,
             decoder=_nothing,
             no_reply=True,
+            **options,
         )(consume)
         return handler
 
