@@ -69,6 +69,7 @@ class Settings(BaseSettings):
     def eventsourcing_env(self, service: str) -> dict[str, str]:
         """What the `eventsourcing` application of the service is constructed with."""
         return {
+            "SERVICE": service,
             "POSTGRES_DBNAME": self.postgres_dbname,
             "POSTGRES_HOST": self.postgres_host,
             "POSTGRES_PORT": str(self.postgres_port),

@@ -15,15 +15,20 @@ from crm_shared.postgres.transcoder import OrjsonTranscoder
 
 
 class EventSourcedApplication(Application[UUID]):
-    """Base of each service's application: the event store that its use cases load from and save to.
+    """The event store of one service, which its commands load from and save to.
 
-    Construct it with the PostgreSQL settings as an environment mapping (`POSTGRES_HOST`, ...).
+    Construct it with the service's name (`SERVICE`) and the PostgreSQL settings (`POSTGRES_HOST`, ...) as a mapping.
     """
 
     env: ClassVar[dict[str, str]] = {
         "PERSISTENCE_MODULE": "eventsourcing.postgres",
         "APPLICATION_RECORDER_TOPIC": "crm_shared.postgres.recorder:OrderedRecorder",
     }
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        # The library names the table of events after this: `contacts_events`, for good.
+        self.name = env["SERVICE"]
+        super().__init__(env)
 
     @cached_property
     def transcoder(self) -> Transcoder:
