@@ -8,21 +8,19 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 
 from crm_shared.application import Writer
-from crm_shared.http.app import create_app
 from crm_shared.postgres import EventSourcedApplication
-from crm_shared.process import ROLES, Definition, Runtime, create_schema, open_runtime
+from crm_shared.process import ROLES, Definition, create_schema
 from crm_shared.projections.consumer import Consumer
 from crm_shared.settings import Settings
+from crm_shared.testing.launching import Launched, launched
 from relata_kafka import broker_factory, container_servers
 from relata_local.errors import LocalError
 from relata_local.servers import EmbeddedServers
@@ -125,21 +123,6 @@ def open_writer() -> Iterator[Callable[[EventSourcedApplication], Writer]]:
         yield open_one
 
 
-@dataclass
-class Launched:
-    """A service that runs within the test's event loop."""
-
-    client: httpx.AsyncClient
-    runtime: Runtime
-    tasks: list["asyncio.Task[None]"]
-
-    async def stop(self) -> None:
-        """Stop its background roles, as a process that ends would."""
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-
-
 Launch = Callable[..., Awaitable[Launched]]
 
 
@@ -150,19 +133,7 @@ async def launch(settings_for: Callable[[str], Settings]) -> AsyncIterator[Launc
 
         async def launch_one(definition: Definition, *, roles: tuple[str, ...] = ROLES, **changes: Any) -> Launched:
             settings = settings_for(definition.service).model_copy(update=changes)
-            runtime = await stack.enter_async_context(open_runtime(definition, settings, roles))
-            app = create_app(definition.service, definition.description, definition.routers)
-            app.state.runtime = runtime
-            client = await stack.enter_async_context(
-                httpx.AsyncClient(
-                    transport=httpx.ASGITransport(app), base_url=f"http://{definition.service}", timeout=60
-                )
-            )
-            work: list[Any] = [runtime.relay.run()] if runtime.relay else []
-            work += [consumer.run() for consumer in runtime.consumers if "project" in roles]
-            launched = Launched(client, runtime, [asyncio.create_task(one) for one in work])
-            stack.push_async_callback(launched.stop)
-            return launched
+            return await stack.enter_async_context(launched(definition, settings, roles))
 
         yield launch_one
 

@@ -32,6 +32,7 @@ from benchmarks import (
     visible,
 )
 from benchmarks.harness import Bench
+from relata_local.tables import console
 
 BENCHMARKS: tuple[ModuleType, ...] = (
     http_command,
@@ -82,7 +83,7 @@ def main() -> None:
     if said.json:
         print(json.dumps({"machine": about, "rows": results}, indent=2))
     else:
-        report.show(results, Console())
+        report.show(results, console())
     if said.check and not all(row["met"] for row in results):
         raise SystemExit(1)
 

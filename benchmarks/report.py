@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from benchmarks.harness import ROOT
+from relata_local.tables import Column, FittingTable
 
 DOCUMENT = ROOT / "docs" / "reference" / "performance.md"
 _LIBRARIES = (
@@ -81,20 +80,19 @@ def _grouped(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def show(results: Sequence[Result], console: Console) -> None:
-    """The table for people."""
-    table = Table(box=box.SIMPLE_HEAD, expand=False)
-    for heading, justify in (
-        ("what", "left"),
-        ("over", "left"),
-        ("median", "right"),
-        ("spread", "right"),
-        ("target", "left"),
-        ("from", "left"),
-    ):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]  # of the two words above
+def show(results: Sequence[Result], on: Console) -> None:
+    """The table for people; where it is narrow, without where the figures come from."""
+    columns = [
+        Column("what", folding=True),
+        Column("over", rank=2, folding=True),
+        Column("median", justify="right"),
+        Column("spread", rank=1, justify="right"),
+        Column("target"),
+        Column("from", rank=3, folding=True),
+    ]
+    table = FittingTable("", columns)
     for row in results:
-        table.add_row(
+        table.add(
             row["what"],
             row["over"],
             f"[{'green' if row['met'] else 'red'}]{figure(row['median'], row['unit'])}[/]",
@@ -102,7 +100,7 @@ def show(results: Sequence[Result], console: Console) -> None:
             wanted(row),
             "; ".join(part for part in (rates(row), row["note"]) if part),
         )
-    console.print(table)
+    on.print(table)
 
 
 def markdown(results: Sequence[Result], about: dict[str, str]) -> str:

@@ -20,6 +20,7 @@ from contacts_service.application import (
 )
 from contacts_service.domain import Customer, Identifier
 from crm_shared.application import Command, IdempotencyKey, Outcome, Submission, Unit, Writer
+from crm_shared.application.held import SNAPSHOT_EVERY
 from crm_shared.domain import InvalidInput
 from crm_shared.http.commands import positioned
 from crm_shared.postgres import EventSourcedApplication
@@ -32,6 +33,26 @@ LOYALTY = Identifier("external", "77", "loyalty")
 @pytest.fixture
 def store(open_event_store: Callable[[str], EventSourcedApplication]) -> EventSourcedApplication:
     return open_event_store("contacts")
+
+
+async def test_a_customer_with_a_long_history_is_the_same_from_its_snapshot(
+    store: EventSourcedApplication, open_writer: Callable[[EventSourcedApplication], Writer]
+) -> None:
+    # given a customer who changed more often than streams are loaded whole
+    first = open_writer(store)
+    identified = await first.run(Submission(IdentifyCustomer(Sighting("webshop", [EMAIL, LOYALTY]))))
+    customer_id = UUID(identified.value.customer_id)
+    for number in range(SNAPSHOT_EVERY + 10):
+        await first.run(Submission(ChangeDetails(customer_id, {"/profile/size": number})))
+    first.close()
+    assert len(store.ordered_recorder.select_latest({customer_id: 0})) < SNAPSHOT_EVERY
+
+    # when another process goes on with it
+    second = open_writer(store)
+    again = await second.run(Submission(LinkIdentifiers(customer_id, [EMAIL, PHONE])))
+
+    # then it knows the identifiers that were there
+    assert again.value.linked == (PHONE,)
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ async def add_identifiers(customer_id: CustomerIdPath, body: IdentifiersIn, call
 
 
 @router.put(
-    "/v1/customers/{customer_id}/tags/{tag}",
+    "/v1/customers/{customer_id}/tags/{tag:path}",
     response_model=TagOut,
     responses=COMMAND_ERRORS,
     tags=["customers"],
@@ -98,7 +98,7 @@ async def tag(customer_id: CustomerIdPath, tag: Tag, call: CommandDep) -> Respon
 
 
 @router.delete(
-    "/v1/customers/{customer_id}/tags/{tag}",
+    "/v1/customers/{customer_id}/tags/{tag:path}",
     response_model=TagOut,
     responses=COMMAND_ERRORS,
     tags=["customers"],

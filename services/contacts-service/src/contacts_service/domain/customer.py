@@ -22,6 +22,7 @@ class Customer(Aggregate):
     """A customer. Events hold only what they change; `details` hold only what is known."""
 
     TOPIC = "contacts.Customer"
+    SNAPSHOT_LAYOUT = 1
 
     class Event(Aggregate.Event):
         """Base of its events."""
@@ -96,6 +97,10 @@ class Customer(Aggregate):
         self.details = dict(details)
         self.tags = list(tags)
         self.preferences: dict[str, Any] | None = None
+
+    def restored(self) -> None:
+        """JSON keeps identifiers as objects."""
+        self.identifiers = [Identifier(**one) for one in vars(self)["identifiers"]]
 
     @classmethod
     def identify(

@@ -1,7 +1,7 @@
 """The view of facts: what segments know of one customer, which is what decides about memberships."""
 
 from collections.abc import Mapping
-from decimal import Context, Decimal, Inexact, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 from pymongo import IndexModel
@@ -18,12 +18,11 @@ from crm_contracts.events.contacts import (
 from crm_contracts.events.feedback import QuestionAnswer, SurveyAnswered
 from crm_contracts.events.interactions import InteractionLogged, PurchaseRecorded
 from crm_contracts.types import Money
+from crm_shared.money import exact_sum
 from crm_shared.projections import Lookup, Projection, unexpected
 from segmentation_service.facts import Facts, stored_time
 
 _NOTHING_KNOWN: Facts = {"contacts": {}, "interactions": {}, "feedback": {}}
-# An amount that a hundred digits cannot hold is no money; the sum is exact or it fails.
-_EXACT = Context(prec=100, traps=[Inexact, InvalidOperation])
 _ROUNDED = Context(prec=100, traps=[InvalidOperation])
 # Finer than the minor unit of any currency in ISO 4217 (at most four decimals).
 _AVERAGE_STEP = Decimal("0.0001")
@@ -92,7 +91,7 @@ def _purchased(purchases: Facts, total: Money, at: str) -> Facts:
     by_currency: Facts = purchases.get("by_currency", {})
     before: Facts = by_currency.get(total.currency, {})
     count = before.get("count", 0) + 1
-    revenue = _EXACT.add(Decimal(before.get("revenue", "0")), Decimal(total.amount))
+    revenue = exact_sum(Decimal(before.get("revenue", "0")), Decimal(total.amount))
     average = _ROUNDED.quantize(_ROUNDED.divide(revenue, Decimal(count)), _AVERAGE_STEP)
     in_currency = {
         "count": count,

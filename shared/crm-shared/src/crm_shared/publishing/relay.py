@@ -33,7 +33,7 @@ from crm_shared.publishing.watermarks import Watermarks
 log = logging.getLogger(__name__)
 
 PAGE = 1_000
-# So many events are rendered at a stretch: 3 ms or so.
+# So many events are rendered at a stretch, before others have their turn.
 SLICE = 100
 IDLE_POLL_SECONDS = 0.5
 CLUSTER_CHECK_SECONDS = 2.0
