@@ -60,9 +60,10 @@ def _definition(defined: SegmentDefined, at: datetime) -> DefinitionDocument:
 DEFINITIONS = Projection(
     name="segmentation-service.definitions",
     events=[SegmentDefined, SegmentRetired],
-    collection="segments",
+    # Not `segments`: documents of that name, from before this view, are of another shape.
+    collection="definitions",
     fold=fold,
     document_id=segment_key,
     # Projectors look for what is new by its position.
-    indexes={"segments": [IndexModel("retired"), IndexModel("positions.segmentation")]},
+    indexes={"definitions": [IndexModel("retired"), IndexModel("positions.segmentation")]},
 )
