@@ -49,6 +49,8 @@ CUSTOMERS = Projection(
             IndexModel("occurred_at"),
         ],
     },
+    # With the words of phones' last digits, of names with apostrophes and of scripts without spaces.
+    layout=2,
 )
 
 __all__ = ["CUSTOMERS"]
