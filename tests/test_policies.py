@@ -18,7 +18,7 @@ from crm_contracts.events.interactions import InteractionLogged
 from crm_shared.application import Command, Unit, Writer
 from crm_shared.domain import Conflict
 from crm_shared.kafka import Kafka, Topic
-from crm_shared.policies import Policy, PolicyConsumer
+from crm_shared.policies import ChainTooLong, Policy, PolicyConsumer
 from crm_shared.postgres import EventSourcedApplication
 from crm_shared.process import run
 from crm_shared.settings import Settings
@@ -140,6 +140,38 @@ async def test_what_cannot_be_decided_or_is_refused_is_its_customer_s_failure_on
 def test_a_policy_may_not_react_to_events_of_its_own_service() -> None:
     with pytest.raises(ValueError, match="InteractionLogged, which it may cause itself"):
         dataclasses.replace(INTERACTIONS, policies=[Policy(NAME, [CustomerIdentified, InteractionLogged], welcome)])
+
+
+async def test_policies_that_answer_each_other_without_end_are_stopped_and_the_customer_is_parked(
+    store: EventSourcedApplication, writer: Writer
+) -> None:
+    consumer = PolicyConsumer("interactions", WELCOME, writer)
+    event = identified(LAN, 1)
+
+    # contacts' policy would identify the customer again for each letter
+    for answered in range(1, 10):
+        failures = await consumer.apply([event])
+        if failures:
+            break
+        number = int(logged(store)[-1].context["actor"].partition("#")[2] or 1) + 1
+        event = dataclasses.replace(identified(LAN, answered + 1), actor=f"contacts#{number}")
+
+    assert [one.context["actor"] for one in logged(store)[::2]] == [
+        "interactions",
+        "interactions#3",
+        "interactions#5",
+        "interactions#7",
+    ]
+    assert isinstance(failures[LAN].error, ChainTooLong)
+
+
+async def test_nobody_outside_can_name_themselves_a_policy(launch: Callable[..., Awaitable[Any]]) -> None:
+    interactions = await launch(INTERACTIONS, roles=("api",))
+
+    refused = await interactions.client.post("/v1/purchases", json={}, headers={"X-Actor-Id": "contacts#8"})
+
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["code"] == "malformed_header"
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ from crm_contracts.events.contacts import (
 from crm_contracts.events.feedback import QuestionAnswer, SurveyAnswered
 from crm_contracts.events.interactions import InteractionLogged, PurchaseRecorded
 from crm_contracts.types import Money
-from crm_shared.money import exact_sum
+from crm_shared.money import exact_text_sum
 from crm_shared.projections import Lookup, Projection, unexpected
 from segmentation_service.facts import Facts, stored_time
 
@@ -91,11 +91,11 @@ def _purchased(purchases: Facts, total: Money, at: str) -> Facts:
     by_currency: Facts = purchases.get("by_currency", {})
     before: Facts = by_currency.get(total.currency, {})
     count = before.get("count", 0) + 1
-    revenue = exact_sum(Decimal(before.get("revenue", "0")), Decimal(total.amount))
-    average = _ROUNDED.quantize(_ROUNDED.divide(revenue, Decimal(count)), _AVERAGE_STEP)
+    revenue = exact_text_sum(before.get("revenue", "0"), total.amount)
+    average = _ROUNDED.quantize(_ROUNDED.divide(Decimal(revenue), Decimal(count)), _AVERAGE_STEP)
     in_currency = {
         "count": count,
-        "revenue": format(revenue, "f"),
+        "revenue": revenue,
         "average": format(average.normalize(_ROUNDED), "f"),
     }
     return {**_counted(purchases, at), "by_currency": {**by_currency, total.currency: in_currency}}

@@ -43,9 +43,10 @@ class PolicyConsumer:
             if event.key in failures:
                 continue
             try:
-                commands = list(self._policy.decide(event))
+                commands = self._policy.decide(event)
+                submitted = submissions(self._service, self.name, event, commands, once=True)
             except Exception as error:  # whatever it is, it is this event's, and its customer is parked
                 failures[event.key] = Failure(event, error)
                 continue
-            planned += [(event, one) for one in submissions(self._service, self.name, event, commands, once=True)]
+            planned += [(event, one) for one in submitted]
         return failures | await run_planned(self._writer, planned)

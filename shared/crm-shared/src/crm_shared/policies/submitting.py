@@ -9,6 +9,7 @@ from crm_shared.application.writer import Writer
 from crm_shared.domain.context import CommandContext
 from crm_shared.domain.errors import StoreUnavailable
 from crm_shared.observability import crash_points
+from crm_shared.policies.chains import actor_of_next_link
 from crm_shared.projections.projection import Failure
 
 Planned = tuple[PublicEvent, Submission[Any]]
@@ -20,14 +21,14 @@ def submissions(
     """The commands that follow from an event, as the writer takes them.
 
     The service is their actor and the event their cause, in the event's chain. With `once` each has a key made of the
-    policy, the event and the command's place among those of the event.
+    policy, the event and the command's place among those of the event. Raises `ChainTooLong`.
     """
     submitted: list[Submission[Any]] = []
     for index, command in enumerate(commands):
         context = CommandContext(
             correlation_id=event.correlation_id,
             causation_id=event.id,
-            actor=service,
+            actor=actor_of_next_link(service, event),
             traceparent=event.traceparent,
         )
         # No caller's name holds a space, so no request can use up a policy's key.

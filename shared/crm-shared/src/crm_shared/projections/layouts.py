@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from crm_shared.domain.errors import RelataError
 from crm_shared.kafka.connection import Kafka
 from crm_shared.mongo.documents import Document, PartitionOf
 from crm_shared.mongo.leases import Lease
@@ -21,10 +20,8 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 
 
-class OutdatedLayout(RelataError):
+class OutdatedLayout(Exception):
     """This process is older than the view: another version of the service has rolled out a later layout of it."""
-
-    code = "outdated_layout"
 
 
 async def bring_to_layout(
