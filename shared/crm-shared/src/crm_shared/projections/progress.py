@@ -145,7 +145,7 @@ class Progress:
                 return
             if time.monotonic() >= deadline:
                 wanted = ", ".join(f"{source}:{position}" for source, position in positions.items())
-                raise PositionNotReached(f"the view has not applied {wanted} within {seconds:g} s")
+                raise PositionNotReached(f"the view has not applied {wanted} within {round(seconds, 1):g} s")
             await asyncio.sleep(POLL_SECONDS)
 
 

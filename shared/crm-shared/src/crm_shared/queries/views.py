@@ -1,5 +1,6 @@
 """Views as queries read them: the live generation of a projection, up to the position that the caller asks for."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from crm_shared.domain.errors import InvalidInput
 from crm_shared.mongo.documents import Document
 from crm_shared.projections.generations import Generations, in_generation
-from crm_shared.projections.progress import Progress
+from crm_shared.projections.progress import WAIT_SECONDS, Progress
 from crm_shared.projections.projection import Projection
 
 
@@ -65,13 +66,8 @@ class Views:
         event at each position has been applied. Raises `InvalidInput` for a source that the view is not made from, and
         `PositionNotReached` when it takes too long.
         """
-        if after:
-            for source in after.keys() - set(projection.sources):
-                known = ", ".join(sorted(projection.sources))
-                raise InvalidInput.at("?after", "unknown_source", f"this view is made from {known}, not {source}")
-            progress = Progress(self._database, projection.name, self._generations)
-            await progress.wait_for(after, self._partitions, of_all=of_all)
-        return View(self._database, projection, await self._generations.live(projection.name))
+        _require_known(after, projection)
+        return await self._open(projection, after, time.monotonic() + WAIT_SECONDS, of_all=of_all)
 
     async def open_decided(
         self, decided: Sequence[Projection], by: Projection, after: Mapping[str, int]
@@ -82,10 +78,29 @@ class Views:
         come to them the decisions are in the service's own log, and the other views wait for the log's end. Raises as
         `open` does.
         """
-        own = {source: position for source, position in after.items() if any(source in one.sources for one in decided)}
-        causes = {source: position for source, position in after.items() if source not in own}
-        opened = await self.open(by, causes)
+        _require_known(after, by, *decided)
+        deadline = time.monotonic() + WAIT_SECONDS
+        own = {source: position for source, position in after.items() if source not in by.sources}
+        causes = {source: position for source, position in after.items() if source in by.sources}
+        opened = await self._open(by, causes, deadline)
         if causes:
             end = await self._last_position()
             own = {source: max(end, own.get(source, 0)) for one in decided for source in one.sources}
-        return (*[await self.open(one, own) for one in decided], opened)
+        return (*[await self._open(one, own, deadline) for one in decided], opened)
+
+    async def _open(
+        self, projection: Projection, after: Mapping[str, int], deadline: float, *, of_all: bool = True
+    ) -> View:
+        if after:
+            progress = Progress(self._database, projection.name, self._generations)
+            seconds = max(0.0, deadline - time.monotonic())
+            await progress.wait_for(after, self._partitions, of_all=of_all, seconds=seconds)
+        return View(self._database, projection, await self._generations.live(projection.name))
+
+
+def _require_known(after: Mapping[str, int], *projections: Projection) -> None:
+    """Raise `InvalidInput` for a source that none of these views is made from."""
+    known = sorted({source for one in projections for source in one.sources})
+    for source in sorted(after.keys() - set(known)):
+        message = f"this view is made from {', '.join(known)}, not {source}"
+        raise InvalidInput.at("?after", "unknown_source", message)
