@@ -18,7 +18,7 @@ CHANGES: list[tuple[str, str, dict[str, Any]]] = [
     ("segmentation", "members", {"$set": {"since.invented": 1}}),
     ("segmentation", "members_lookup", {"$push": {"member_of": "invented"}}),
     ("segmentation", "evaluations", {"$set": {"evaluated": {}}}),
-    ("segmentation", "segments", {"$inc": {"version": 1}}),
+    ("segmentation", "definitions", {"$inc": {"version": 1}}),
     ("feedback", "surveys", {"$set": {"title": "Invented"}}),
     ("segmentation", "customers_lookup", {"$set": {"partition": -1}}),
     ("customer360", "customers", {"$set": {"contacts.search": []}}),
