@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -94,17 +94,27 @@ class PublicEvent:
     traceparent: str
     data: dict[str, Any]
 
-    @cached_property
+    @property
     def payload(self) -> EventData:
         """The payload as its model: what a fold matches on. Validated when it is first asked for.
 
         Raises `EnvelopeError` for a type that this version of the contract does not know, and pydantic's
         `ValidationError` for data that its model does not take.
         """
-        event_type = event_type_named(f"crm.{self.service}.{self.name}.v{self.major}")
-        if event_type is None:
-            raise EnvelopeError(f"{self.name}.v{self.major} of {self.service} is not known here")
-        return event_type.model.model_validate(self.data)
+        # As `cached_property` would, which takes a lock for every event in Python 3.11.
+        known: EventData | None = self.__dict__.get("_payload")
+        if known is None:
+            model = _model_of(self.service, self.name, self.major)
+            if model is None:
+                raise EnvelopeError(f"{self.name}.v{self.major} of {self.service} is not known here")
+            known = self.__dict__["_payload"] = model.model_validate(self.data)
+        return known
+
+
+@lru_cache(maxsize=256)
+def _model_of(service: str, name: str, major: int) -> type[EventData] | None:
+    event_type = event_type_named(f"crm.{service}.{name}.v{major}")
+    return event_type.model if event_type else None
 
 
 def rfc3339(moment: datetime) -> str:
