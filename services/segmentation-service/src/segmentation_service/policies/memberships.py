@@ -26,7 +26,7 @@ class MembershipDecisions(Decisions):
     def __init__(self, resources: Resources) -> None:
         super().__init__()
         self.definitions = Definitions()
-        self._view = DefinitionsView(resources.database, resources.application)
+        self._view = DefinitionsView(resources)
         self._decided = DecidedMemberships(resources.application)
         self._evaluation = Evaluation(resources, self.definitions, self._view, self._decided)
         # What was decided about customers whose facts, as they were read last, are older.

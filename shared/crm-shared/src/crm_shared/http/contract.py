@@ -43,7 +43,7 @@ async def schema(service: str, event: str, version: str) -> Response:
     "/asyncapi.yaml",
     summary="The public events as AsyncAPI 3 describes them, with this installation's broker and partitions",
     response_class=Response,
-    responses={200: {"content": {"application/yaml": {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {"application/yaml": {"schema": {"type": "object"}}}}},
 )
 def asyncapi_document(request: Request) -> Response:
     settings: Settings = request.app.state.runtime.settings
