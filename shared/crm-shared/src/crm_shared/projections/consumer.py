@@ -355,7 +355,9 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         lags = dict.fromkeys(touched, 0)
         for partition in self._consumer.assignment():
             if partition.partition in lags and (end := self._consumer.highwater(partition)) is not None:
-                position = self._offsets.get(partition) or await self._consumer.position(partition)
+                # As it is noted, not as the client has it: that would be waited for, and partitions change hands only
+                # when nobody works on them.
+                position = self._progress_of(partition.partition).offsets.get(partition.topic, 0)
                 lags[partition.partition] += max(0, end - position)
         for number, lag in lags.items():
             self._progress_of(number).lag = lag
