@@ -41,8 +41,8 @@ class Application:
         self.given_up: list[tuple[ConsumerRecord, Exception]] = []
         self.fails: Callable[[str], bool] = lambda tag: False
         self.broker = KafkaBroker(servers, logger=None)
-        # The embedded broker lets a group wait in proportion to its session's timeout.
-        options = {"group": "my-system", "dead_letter": self._give_up, "session_timeout_ms": 3_000, **options}
+        # The embedded broker lets a group wait in proportion to its session's timeout; Kafka takes none below this.
+        options = {"group": "my-system", "dead_letter": self._give_up, "session_timeout_ms": 6_000, **options}
         subscriber(self.broker, CustomerTagged, CustomerUntagged, **options)(self.handle)
 
     async def handle(self, event: PublicEvent) -> None:
