@@ -1,4 +1,4 @@
-"""What people ask of segmentation: definitions, members, reasons, previews."""
+"""The queries of segmentation: definitions, members, reasons, previews."""
 
 from typing import Any
 from uuid import UUID
@@ -18,9 +18,9 @@ async def segments(definitions: View, members: View, *, limit: int, cursor: str 
     """Segments in use, by key."""
     last = read_cursor(cursor, str, of=("segments",))[0] if cursor is not None else ""
     query = {"retired": False, "_id": {"$gt": last}}
-    found = await definitions.documents.find(query).sort("_id", 1).limit(limit + 1).to_list()
-    items = await _shown(found[:limit], definitions, members)
-    next_cursor = write_cursor(items[-1]["key"], of=("segments",)) if len(found) > limit else None
+    documents = await definitions.documents.find(query).sort("_id", 1).limit(limit + 1).to_list()
+    items = await _shown(documents[:limit], definitions, members)
+    next_cursor = write_cursor(items[-1]["key"], of=("segments",)) if len(documents) > limit else None
     return {"items": items, "next_cursor": next_cursor}
 
 
@@ -30,13 +30,13 @@ async def segment(definitions: View, members: View, key: str) -> dict[str, Any]:
 
 
 async def members_of(definitions: View, members: View, key: str, *, limit: int, cursor: str | None) -> dict[str, Any]:
-    """The members of a segment by customer id, and since when each is one; raises `NotFound`."""
+    """The members of a segment by customer id, and since when each is a member; raises `NotFound`."""
     await _definition(definitions, key)
     last = read_cursor(cursor, str, of=("members", key))[0] if cursor is not None else ""
     query = {"member_of": key, "_id": {"$gt": last}}
-    found = await members.lookup.find(query, {f"since.{key}": 1}).sort("_id", 1).limit(limit + 1).to_list()
-    items = [{"customer_id": one["_id"], "since": rfc3339(one["since"][key])} for one in found[:limit]]
-    next_cursor = write_cursor(items[-1]["customer_id"], of=("members", key)) if len(found) > limit else None
+    entries = await members.lookup.find(query, {f"since.{key}": 1}).sort("_id", 1).limit(limit + 1).to_list()
+    items = [{"customer_id": entry["_id"], "since": rfc3339(entry["since"][key])} for entry in entries[:limit]]
+    next_cursor = write_cursor(items[-1]["customer_id"], of=("members", key)) if len(entries) > limit else None
     return {"items": items, "next_cursor": next_cursor}
 
 
@@ -78,10 +78,10 @@ async def _definition(definitions: View, key: str) -> Document:
     return definition
 
 
-async def _shown(found: list[Document], definitions: View, members: View) -> list[dict[str, Any]]:
+async def _shown(documents: list[Document], definitions: View, members: View) -> list[dict[str, Any]]:
     noted = await definitions.database[EVALUATIONS].find({}).to_list()
     shown: list[dict[str, Any]] = []
-    for definition in found:
+    for definition in documents:
         progress = progress_of(definition["_id"], definition["version"], noted)
         shown.append(
             {

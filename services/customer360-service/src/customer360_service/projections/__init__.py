@@ -38,7 +38,7 @@ CUSTOMERS = Projection(
     fold=fold,
     rows=Rows("timeline", row),
     lookup=Lookup("customers_lookup", found_by),
-    # Every index slows the projection down: one for each way of asking, and none to spare.
+    # Every index slows the projection down: there is one for each kind of query, and no more.
     indexes={
         "customers_lookup": [
             IndexModel("search"),

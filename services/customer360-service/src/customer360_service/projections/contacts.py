@@ -76,7 +76,7 @@ def identified(section: ContactsSection, data: CustomerIdentified) -> ContactsSe
     """Announced: what was said before is replaced, except for preferences."""
     profile = _profile(data.profile.model_dump())
     after: ContactsSection = {
-        "identifiers": [_identifier(one) for one in data.identifiers],
+        "identifiers": [_identifier(identifier) for identifier in data.identifiers],
         "profile": profile,
         "tags": data.tags,
         "attributes": known_values(data.attributes or {}),
@@ -101,22 +101,22 @@ def details_changed(section: ContactsSection, data: CustomerDetailsChanged) -> C
 
 def linked(section: ContactsSection, identifier: Identifier) -> ContactsSection:
     """With a further identifier, last."""
-    identifiers = [one for one in _identifiers(section) if one != identifier] + [identifier]
+    identifiers = [known for known in _identifiers(section) if known != identifier] + [identifier]
     return {
         **section,
-        "identifiers": [_identifier(one) for one in identifiers],
+        "identifiers": [_identifier(known) for known in identifiers],
         "search": search_words(section.get("profile", {}).get("name"), identifiers),
     }
 
 
 def tagged(section: ContactsSection, tag: str) -> ContactsSection:
     """With a tag, last."""
-    return {**section, "tags": [*(one for one in section.get("tags", ()) if one != tag), tag]}
+    return {**section, "tags": [*(known for known in section.get("tags", ()) if known != tag), tag]}
 
 
 def untagged(section: ContactsSection, tag: str) -> ContactsSection:
     """Without a tag."""
-    return {**section, "tags": [one for one in section.get("tags", ()) if one != tag]}
+    return {**section, "tags": [known for known in section.get("tags", ()) if known != tag]}
 
 
 def preferring(section: ContactsSection, preferences: Preferences) -> ContactsSection:
@@ -133,4 +133,4 @@ def _identifier(identifier: Identifier) -> IdentifierDocument:
 
 
 def _identifiers(section: ContactsSection) -> list[Identifier]:
-    return [Identifier.model_validate(one) for one in section.get("identifiers", ())]
+    return [Identifier.model_validate(document) for document in section.get("identifiers", ())]

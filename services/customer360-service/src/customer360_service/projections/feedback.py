@@ -52,7 +52,7 @@ def answered(section: FeedbackSection, data: SurveyAnswered, at: datetime) -> Fe
         response: ResponseDocument = {
             "response_id": data.response_id,
             "answered_at": at,
-            "answers": {one.question: _value(one) for one in data.answers},
+            "answers": {answer.question: _value(answer) for answer in data.answers},
         }
         after["latest"] = {**surveys, data.survey_key: response}
     for answer in data.answers:
@@ -66,4 +66,4 @@ def answered(section: FeedbackSection, data: SurveyAnswered, at: datetime) -> Fe
 
 
 def _value(answer: QuestionAnswer) -> int | str | None:
-    return next((one for one in (answer.number, answer.choice, answer.text) if one is not None), None)
+    return next((value for value in (answer.number, answer.choice, answer.text) if value is not None), None)

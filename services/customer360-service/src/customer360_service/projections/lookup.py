@@ -30,6 +30,6 @@ def found_by(document: Document) -> Document:
         "search": contacts.get("search", []),
         "identifiers": contacts.get("identifiers", []),
         "identified_at": contacts.get("first_at"),
-        "seen_at": earliest(*(document[one]["first_at"] for one in SECTIONS if one in document)),
+        "seen_at": earliest(*(document[section]["first_at"] for section in SECTIONS if section in document)),
     }
     return {**entry}

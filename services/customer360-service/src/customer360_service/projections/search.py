@@ -56,17 +56,17 @@ def search_words(name: str | None, identifiers: Iterable[Identifier]) -> list[st
     Those of the name; emails whole; external ids whole and their words; phone numbers as their digits, as they are
     written within their country, and by their last digits.
     """
-    found = set(_text_words(name or ""))
+    words = set(_text_words(name or ""))
     for identifier in identifiers:
         if identifier.value is None:
             continue
         if identifier.type == "phone":
-            found.update(_phone_words(digits(identifier.value)))
+            words.update(_phone_words(digits(identifier.value)))
         else:
-            found.add(whole(identifier.value))
+            words.add(whole(identifier.value))
             if identifier.type != "email":
-                found.update(_text_words(identifier.value))
-    return sorted(found - {""})
+                words.update(_text_words(identifier.value))
+    return sorted(words - {""})
 
 
 def _text_words(text: str) -> Iterator[str]:
@@ -98,7 +98,7 @@ def _runs(letters: str) -> list[str]:
     if letters.isascii():
         return _ASCII_WORDS.findall(letters)
     # Vowels of Thai and other scripts are marks, which regular expressions do not count as parts of a word.
-    parted = "".join(one if unicodedata.category(one)[0] in "LMN" else " " for one in letters)
+    parted = "".join(character if unicodedata.category(character)[0] in "LMN" else " " for character in letters)
     return [run for word in parted.split() for run in _RUNS.findall(word)]
 
 

@@ -30,4 +30,4 @@ def entered(section: SegmentationSection, data: CustomerEnteredSegment, at: date
 def left(section: SegmentationSection, segment_key: str) -> SegmentationSection:
     """Without a membership."""
     segments = section.get("segments", {})
-    return {**section, "segments": {key: one for key, one in segments.items() if key != segment_key}}
+    return {**section, "segments": {key: membership for key, membership in segments.items() if key != segment_key}}

@@ -66,7 +66,7 @@ def _figures(event: PublicEvent) -> dict[str, Any]:
             total = event.data["total"]
             return {"amount": Decimal128(total["amount"]), "currency": total["currency"]}
         case "SurveyAnswered":
-            groups = (nps_group(one["kind"], one.get("number")) for one in event.data["answers"])
+            groups = (nps_group(answer["kind"], answer.get("number")) for answer in event.data["answers"])
             return dict(Counter(group for group in groups if group is not None))
         case _:
             return {}

@@ -47,7 +47,7 @@ class Wanted:
 
 
 async def customer(customers: View, customer_id: UUID) -> dict[str, Any]:
-    """Everything known of a customer; raises `NotFound` for one of whom no source has said anything."""
+    """Everything known of a customer; raises `NotFound` for a customer whom no source has mentioned."""
     document = await customers.documents.find_one({"_id": str(customer_id)})
     if document is None:
         raise NotFound(f"nothing is known of a customer {customer_id}")
@@ -66,28 +66,28 @@ async def customers(
         conditions += has_identifier(wanted.identifier or "", wanted.region)
     if wanted.text is not None:
         conditions += _matches(wanted.text)
-    found: list[Document] = []
+    entries: list[Document] = []
     this_list = ("customers", wanted.identified, wanted.identifier, wanted.region, wanted.text)
     for place in _places(cursor, wanted.identified, this_list):
-        if (left := limit + 1 - len(found)) > 0:
+        if (left := limit + 1 - len(entries)) > 0:
             # A stage of its own for each condition: stores that use an index for the first stage's fields only,
-            # and only if it has all of them, find the first one by it. Others join the stages by themselves.
-            pipeline: list[dict[str, Any]] = [{"$match": one} for one in (*conditions, place)]
+            # and only if it has all of them, use it for the first stage. Other stores join the stages themselves.
+            pipeline: list[dict[str, Any]] = [{"$match": condition} for condition in (*conditions, place)]
             pipeline += [{"$sort": _ORDER}, {"$limit": left}, {"$project": {"identified_at": 1}}]
-            found += await (await known.lookup.aggregate(pipeline)).to_list()
-    items = await _summaries(known, [one["_id"] for one in found[:limit]])
-    if len(found) <= limit:
+            entries += await (await known.lookup.aggregate(pipeline)).to_list()
+    items = await _summaries(known, [entry["_id"] for entry in entries[:limit]])
+    if len(entries) <= limit:
         return items, None
-    last = found[limit - 1]
+    last = entries[limit - 1]
     if wanted.identified:
         return items, write_place(last["identified_at"], last["_id"], of=this_list)
     return items, write_cursor(last["_id"], of=this_list)
 
 
 async def _summaries(known: View, ids: list[str]) -> list[dict[str, Any]]:
-    """The summaries of these customers, in this order; one whose document is only about to be written is left out."""
-    found = {one["_id"]: one async for one in known.documents.find({"_id": {"$in": ids}}, _IN_LISTS)}
-    return [summary(found[one]) for one in ids if one in found]
+    """The summaries of these customers, in this order, without those whose document is not written yet."""
+    documents = {document["_id"]: document async for document in known.documents.find({"_id": {"$in": ids}}, _IN_LISTS)}
+    return [summary(documents[customer_id]) for customer_id in ids if customer_id in documents]
 
 
 def view(document: Document) -> dict[str, Any]:
@@ -106,9 +106,14 @@ def view(document: Document) -> dict[str, Any]:
         "preferences": contacts.get("preferences"),
         "interactions": _interactions(interactions.get("interactions")),
         "purchases": _purchases(interactions.get("purchases")),
-        "segments": [{"key": key, "name": one["name"], "since": rfc3339(one["since"])} for key, one in segments],
+        "segments": [
+            {"key": key, "name": membership["name"], "since": rfc3339(membership["since"])}
+            for key, membership in segments
+        ],
         "feedback": _feedback(document.get("feedback") or {}),
-        "first_seen_at": _text(earliest(*(document[one]["first_at"] for one in SECTIONS if one in document))),
+        "first_seen_at": _text(
+            earliest(*(document[section]["first_at"] for section in SECTIONS if section in document))
+        ),
         "last_activity_at": last_activity_at(document),
         "positions": document["positions"],
     }
@@ -131,11 +136,14 @@ def summary(document: Document) -> dict[str, Any]:
 
 def last_activity_at(document: Document) -> str | None:
     """When the customer last interacted, bought or answered."""
-    return _text(latest(*((document.get(one) or {}).get("last_at") for one in ("interactions", "feedback"))))
+    return _text(latest(*((document.get(section) or {}).get("last_at") for section in ("interactions", "feedback"))))
 
 
 def _identifiers(identifiers: list[IdentifierDocument]) -> list[dict[str, Any]]:
-    return [{"type": one["type"], "value": one.get("value"), "system": one.get("system")} for one in identifiers]
+    return [
+        {"type": identifier["type"], "value": identifier.get("value"), "system": identifier.get("system")}
+        for identifier in identifiers
+    ]
 
 
 def _interactions(logged: LoggedDocument | None) -> dict[str, Any]:
@@ -144,7 +152,8 @@ def _interactions(logged: LoggedDocument | None) -> dict[str, Any]:
         "count": logged["count"] if logged else 0,
         "last_at": rfc3339(logged["last_at"]) if logged else None,
         "by_channel": {
-            channel: {"count": one["count"], "last_at": rfc3339(one["last_at"])} for channel, one in by_channel
+            channel: {"count": of_channel["count"], "last_at": rfc3339(of_channel["last_at"])}
+            for channel, of_channel in by_channel
         },
     }
 
@@ -153,10 +162,10 @@ def _purchases(purchases: PurchasesDocument | None) -> dict[str, Any]:
     by_currency = sorted(purchases["by_currency"].items()) if purchases else []
     return {
         "count": purchases["count"] if purchases else 0,
-        "revenue": {currency: one["revenue"] for currency, one in by_currency},
+        "revenue": {currency: sales["revenue"] for currency, sales in by_currency},
         "average": averages(
-            {currency: Decimal(one["revenue"]) for currency, one in by_currency},
-            {currency: one["count"] for currency, one in by_currency},
+            {currency: Decimal(sales["revenue"]) for currency, sales in by_currency},
+            {currency: sales["count"] for currency, sales in by_currency},
         ),
         "first_at": rfc3339(purchases["first_at"]) if purchases else None,
         "last_at": rfc3339(purchases["last_at"]) if purchases else None,
@@ -182,8 +191,9 @@ def _text(moment: datetime | None) -> str | None:
 def _places(cursor: str | None, identified: bool, this_list: Sequence[Any]) -> list[dict[str, Any]]:
     """Where a page is looked for, one query after the other.
 
-    Those first known at the same moment as the last of the page before come on their own, because not every store
-    finds two alternatives by an index. The unidentified have no such moment and are sorted by their ids.
+    Customers first known at the same moment as the last customer of the previous page have a query of their own,
+    because not every store uses an index for two alternatives. The unidentified have no such moment and are sorted by
+    their ids.
     """
     if not identified:
         after = {"_id": {"$gt": read_cursor(cursor, str, of=this_list)[0]}} if cursor is not None else {}
@@ -203,7 +213,7 @@ def _matches(text: str) -> list[dict[str, Any]]:
     wanted = [*emails, *query_words(" ".join(part for part in parts if "@" not in part))]
     if not any(wanted):
         raise InvalidInput.at("?q", "nothing_to_search", "a search needs a letter or a digit")
-    # The longest is likely to be the rarest. Its bounds lead through the index on stores that do not see them in a
+    # The longest word is likely to be the rarest. Its bounds lead through the index on stores that do not see them in a
     # regular expression, which then makes sure that one and the same word keeps within both.
     longest, *others = sorted(filter(None, wanted), key=len, reverse=True)
     bounds = {"search": {"$gte": longest, "$lt": longest + _END}}

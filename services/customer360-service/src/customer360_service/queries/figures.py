@@ -81,35 +81,35 @@ async def _of_all_time(customers: View, currency: str | None) -> Figures:
         interactions: InteractionsSection = document.get("interactions") or {}
         feedback: FeedbackSection = document.get("feedback") or {}
         by_currency = interactions["purchases"]["by_currency"] if "purchases" in interactions else {}
-        sold = {key: one for key, one in by_currency.items() if currency in (None, key)}
-        for key, one in sold.items():
-            figures.add_sales(key, one["count"], Decimal(one["revenue"]))
+        sold = {key: sales for key, sales in by_currency.items() if currency in (None, key)}
+        for key, sales in sold.items():
+            figures.add_sales(key, sales["count"], Decimal(sales["revenue"]))
         if interactions or feedback:
-            figures.add_customer(sum(one["count"] for one in sold.values()))
+            figures.add_customer(sum(sales["count"] for sales in sold.values()))
         figures.nps.update(feedback.get("nps_counts", {}))
     return figures
 
 
 async def _of_period(customers: View, period: Period, currency: str | None) -> Figures:
     cursor = await customers.rows.aggregate(_pipeline(period, currency), allowDiskUse=True)
-    (found,) = await cursor.to_list()
+    (facets,) = await cursor.to_list()
     figures = Figures(
         identified=await _identified(customers, period.end), unidentified=await _unidentified(customers, period.end)
     )
-    for counted in found["customers"]:
+    for counted in facets["customers"]:
         figures.active = int(counted["active"])
         figures.purchasing = int(counted["purchasing"])
         figures.repeat = int(counted["repeat"])
-    for one in _only(currency, found["currencies"]):
-        figures.add_sales(one["_id"], int(one["purchases"]), one["revenue"].to_decimal())
-    for one in found["currencies"]:
-        figures.nps.update({group: int(one[group]) for group in NPS_GROUPS})
+    for total in _only(currency, facets["currencies"]):
+        figures.add_sales(total["_id"], int(total["purchases"]), total["revenue"].to_decimal())
+    for total in facets["currencies"]:
+        figures.nps.update({group: int(total[group]) for group in NPS_GROUPS})
     return figures
 
 
 def _only(currency: str | None, sums: Iterable[Document]) -> list[Document]:
     """The sums of purchases: other activities have no currency."""
-    return [one for one in sums if one["_id"] is not None and currency in (None, one["_id"])]
+    return [total for total in sums if total["_id"] is not None and currency in (None, total["_id"])]
 
 
 def _pipeline(period: Period, currency: str | None) -> list[dict[str, Any]]:

@@ -10,18 +10,18 @@ _RATE = Decimal("0.0001")
 
 
 def average(total: Decimal, count: int) -> str | None:
-    """The amount per one of `count`, to two places, halves to the even digit; None without any."""
+    """The total divided by `count`, to two places, halves to the even digit; None when `count` is zero."""
     return format(_CONTEXT.divide(total, count).quantize(_CENT, context=_CONTEXT), "f") if count else None
 
 
 def averages(totals: Mapping[str, Decimal], counts: Mapping[str, int]) -> dict[str, str]:
     """The average per currency; a currency without count is left out."""
-    found = {currency: average(total, counts.get(currency, 0)) for currency, total in sorted(totals.items())}
-    return {currency: amount for currency, amount in found.items() if amount is not None}
+    amounts = {currency: average(total, counts.get(currency, 0)) for currency, total in sorted(totals.items())}
+    return {currency: amount for currency, amount in amounts.items() if amount is not None}
 
 
 def rate(part: int, whole: int) -> str | None:
-    """The share of `part` in `whole`, to four places, from "0.0000" to "1.0000"; None when there is no whole."""
+    """The share of `part` in `whole`, to four places, from "0.0000" to "1.0000"; None when `whole` is zero."""
     return format((Decimal(part) / whole).quantize(_RATE), "f") if whole else None
 
 

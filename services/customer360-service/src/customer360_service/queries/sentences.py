@@ -11,7 +11,7 @@ def sentence(event_type: str, data: dict[str, Any]) -> str:
     """What happened, for example "Bought 2 × cd for 29.33 USD at cdnow"."""
     match event_type:
         case "CustomerIdentified":
-            return f"Identified by {data['source']}{_in_brackets(_identifier(one) for one in data['identifiers'])}"
+            return f"Identified by {data['source']}{_in_brackets(map(_identifier, data['identifiers']))}"
         case "CustomerDetailsChanged":
             return _details_changed(data)
         case "IdentityLinked":
@@ -21,7 +21,7 @@ def sentence(event_type: str, data: dict[str, Any]) -> str:
         case "CustomerUntagged":
             return f"Untagged {_cut(data['tag'])}"
         case "PreferencesChanged":
-            changed = [one.removeprefix("/").replace("/", " ").replace("_", " ") for one in data["changed"]]
+            changed = [pointer.removeprefix("/").replace("/", " ").replace("_", " ") for pointer in data["changed"]]
             return f"Changed preferences{': ' if changed else ''}{_some(changed)}"
         case "InteractionLogged":
             return _interaction(data)
@@ -32,7 +32,7 @@ def sentence(event_type: str, data: dict[str, Any]) -> str:
         case "CustomerLeftSegment":
             return f"Left segment {data['segment_key']}{_reason(data['because'])}"
         case "SurveyAnswered":
-            answers = [_answer(one) for one in data["answers"]]
+            answers = [_answer(answer) for answer in data["answers"]]
             return f"Answered survey {data['survey_key']}{': ' if answers else ''}{_some(answers)}"
         case _:
             return event_type
@@ -40,7 +40,7 @@ def sentence(event_type: str, data: dict[str, Any]) -> str:
 
 def _purchase(data: dict[str, Any]) -> str:
     total = data["total"]
-    lines = [f"{one['quantity']} × {_cut(one.get('name') or one['sku'])}" for one in data["lines"]]
+    lines = [f"{line['quantity']} × {_cut(line.get('name') or line['sku'])}" for line in data["lines"]]
     goods = _some(lines) or f"order {_cut(data['order_id'])}"
     return f"Bought {goods} for {total['amount']} {total['currency']} at {data['system']}"
 
@@ -67,7 +67,7 @@ def _details_changed(data: dict[str, Any]) -> str:
 
 def _answer(answer: dict[str, Any]) -> str:
     name = {"nps": "NPS", "csat": "CSAT", "ces": "CES"}.get(answer["kind"], _cut(answer["question"]))
-    value = next((answer[one] for one in ("number", "choice", "text") if one in answer), "")
+    value = next((answer[key] for key in ("number", "choice", "text") if key in answer), "")
     return f"{name} {_cut(str(value))}".rstrip()
 
 

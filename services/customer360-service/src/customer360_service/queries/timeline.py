@@ -21,28 +21,28 @@ async def timeline(
     """Up to `limit` events by the time they happened, newest first, and the cursor of the next page.
 
     At the same millisecond, events of one source stand in the reverse order of its log. Raises `NotFound` for a
-    customer of whom no source has said anything.
+    customer whom no source has mentioned.
     """
     this_list = ("timeline", str(customer_id))
     query: dict[str, Any] = {"customer_id": str(customer_id)}
-    found: list[Document] = []
+    rows: list[Document] = []
     if cursor is not None:
-        # What is left of the page before's last moment comes first, on its own: not every store finds two
-        # alternatives by an index. Positions are unique within a source only.
+        # The remaining events of the previous page's last moment come first, by a query of their own: not every store
+        # uses an index for two alternatives. Positions are unique within a source only.
         moment, position, source = read_place(cursor, int, str, of=this_list)
         same_moment = {**query, "occurred_at": moment, "position": {"$lte": position}}
         sources = len(customers.projection.sources)
         left = await customers.rows.find(same_moment).sort(_ORDER).limit(limit + 1 + sources).to_list()
-        found = [one for one in left if (one["position"], one["source"]) < (position, source)]
+        rows = [row for row in left if (row["position"], row["source"]) < (position, source)]
         query["occurred_at"] = {"$lt": moment}
-    if len(found) <= limit:
-        found += await customers.rows.find(query).sort(_ORDER).limit(limit + 1 - len(found)).to_list()
-    if not found and cursor is None:
+    if len(rows) <= limit:
+        rows += await customers.rows.find(query).sort(_ORDER).limit(limit + 1 - len(rows)).to_list()
+    if not rows and cursor is None:
         raise NotFound(f"nothing is known of a customer {customer_id}")
-    items = [view(one) for one in found[:limit]]
-    if len(found) <= limit:
+    items = [view(row) for row in rows[:limit]]
+    if len(rows) <= limit:
         return items, None
-    last = found[limit - 1]
+    last = rows[limit - 1]
     return items, write_place(last["occurred_at"], last["position"], last["source"], of=this_list)
 
 

@@ -28,7 +28,7 @@ class FieldsOut(BaseModel):
 @router.get("/v1/fields", response_model=FieldsOut, tags=["segments"], summary="What a condition can name")
 async def fields() -> Response:
     items = [
-        {"field": one.field, "type": one.type, "operators": list(one.operators), "description": one.description}
-        for one in catalogue()
+        {"field": field.field, "type": field.type, "operators": list(field.operators), "description": field.description}
+        for field in catalogue()
     ]
     return json_response(200, {"items": items})

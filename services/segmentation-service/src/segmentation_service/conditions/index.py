@@ -35,7 +35,7 @@ class SegmentIndex:
         return MappingProxyType(self._conditions)
 
     def add(self, key: str, condition: Condition) -> None:
-        """Index a segment; one already there under this key is replaced."""
+        """Index a segment; a segment already indexed under this key is replaced."""
         self.remove(key)
         self._conditions[key] = condition
         for leaf in leaves_of(condition):
@@ -44,7 +44,7 @@ class SegmentIndex:
             self._true_of_nobody.add(key)
 
     def remove(self, key: str) -> None:
-        """Forget a segment; nothing happens when there is none of this key."""
+        """Forget a segment; nothing happens when no segment has this key."""
         condition = self._conditions.pop(key, None)
         if condition is None:
             return
@@ -57,13 +57,13 @@ class SegmentIndex:
 
         Fastest when `after` was folded from `before`, for then they share what did not change.
         """
-        found: set[str] = set()
+        affected: set[str] = set()
         if before is None:
-            found |= self._true_of_nobody
+            affected |= self._true_of_nobody
             before = _NOTHING
         if before is not after:
-            self._root.visit(before, after, found)
-        return found
+            self._root.visit(before, after, affected)
+        return affected
 
 
 class _Buckets:
@@ -112,7 +112,7 @@ class _Thresholds(_Buckets):
             if i < len(self.values) and self.values[i] == value:
                 del self.values[i]
 
-    def visit(self, old: Any, new: Any, found: set[str]) -> None:
+    def visit(self, old: Any, new: Any, affected: set[str]) -> None:
         values = self.values
         missing = len(values) if self._missing_is_high else 0
         i = missing if old is None else self._passed_below(values, old)
@@ -120,7 +120,7 @@ class _Thresholds(_Buckets):
         if i != j:
             keys = self.keys
             for value in values[i:j] if i < j else values[j:i]:
-                found |= keys[value]
+                affected |= keys[value]
 
 
 class _TypedIndex:
@@ -148,9 +148,9 @@ class _TypedIndex:
             at.add(value, key)
         for value in values:
             self._by_value.add(value, key)
-        for one in sets:
-            one.add(key)
-        self._used = [one for one in self._thresholds.values() if one.values]
+        for keys in sets:
+            keys.add(key)
+        self._used = [used for used in self._thresholds.values() if used.values]
 
     def remove(self, leaf: Leaf, key: str) -> None:
         thresholds, values, sets = self._places(leaf)
@@ -158,9 +158,9 @@ class _TypedIndex:
             at.remove(value, key)
         for value in values:
             self._by_value.remove(value, key)
-        for one in sets:
-            one.discard(key)
-        self._used = [one for one in self._thresholds.values() if one.values]
+        for keys in sets:
+            keys.discard(key)
+        self._used = [used for used in self._thresholds.values() if used.values]
 
     def is_empty(self) -> bool:
         return not (self._used or self._by_value.keys or self._on_presence or self._on_change)
@@ -192,21 +192,21 @@ class _TypedIndex:
             case _:
                 return (), (), [self._on_change]
 
-    def visit(self, raw_before: Any, raw_after: Any, found: set[str]) -> None:
+    def visit(self, raw_before: Any, raw_after: Any, affected: set[str]) -> None:
         old, new = self._comparable(raw_before), self._comparable(raw_after)
         if old == new:
             return
         for thresholds in self._used:
-            thresholds.visit(old, new, found)
+            thresholds.visit(old, new, affected)
         by_value = self._by_value.keys
         if by_value:
             for value in old ^ new if self._is_set else (old, new):
                 if value in by_value:
-                    found |= by_value[value]
+                    affected |= by_value[value]
         if self._on_presence and (old is None or new is None):
-            found |= self._on_presence
+            affected |= self._on_presence
         if self._on_change:
-            found |= self._on_change
+            affected |= self._on_change
 
 
 class _FieldIndex:
@@ -239,16 +239,16 @@ class _FieldIndex:
     def is_empty(self) -> bool:
         return not (self._exists or self._typed)
 
-    def visit(self, before: Any, after: Any, found: set[str]) -> None:
+    def visit(self, before: Any, after: Any, affected: set[str]) -> None:
         default = self._field.default
         if before is None:
             before = default
         if after is None:
             after = default
         for typed in self._typed.values():
-            typed.visit(before, after, found)
+            typed.visit(before, after, affected)
         if self._exists and is_present(self._field.type, before) != is_present(self._field.type, after):
-            found |= self._exists
+            affected |= self._exists
 
 
 class _Node:
@@ -291,10 +291,10 @@ class _Node:
             yield node
             node = node.children.get(name)
 
-    def visit(self, before: Any, after: Any, found: set[str]) -> None:
+    def visit(self, before: Any, after: Any, affected: set[str]) -> None:
         """Find what a change from `before` to `after`, which are not the same object, can affect."""
         if self.index is not None:
-            self.index.visit(before, after, found)
+            self.index.visit(before, after, affected)
         children = self.children
         if not children:
             return
@@ -307,9 +307,9 @@ class _Node:
             for name, child in children.items():
                 old, new = before.get(name), after.get(name)
                 if old is not new:
-                    child.visit(old, new, found)
+                    child.visit(old, new, affected)
         else:
             for name in before.keys() | after.keys():
                 old, new = before.get(name), after.get(name)
                 if old is not new and name in children:
-                    children[name].visit(old, new, found)
+                    children[name].visit(old, new, affected)

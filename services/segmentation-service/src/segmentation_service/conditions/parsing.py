@@ -69,9 +69,9 @@ def parse(source: object, *, at: str = "/condition") -> Condition:
 
 
 def _count_ends(source: object) -> int:
-    """Comparisons in a condition, well formed or not: everything that is no group of conditions counts as one.
+    """Comparisons in a condition, well formed or not: everything but a group of conditions counts as a comparison.
 
-    Without recursion, because nobody has looked yet how deep it is.
+    Without recursion, because the depth has not been checked yet.
     """
     count = 0
     left = [source]
@@ -87,7 +87,7 @@ def _count_ends(source: object) -> int:
 
 
 class _Parser:
-    """Walks the whole tree, so that all errors are told at once."""
+    """Walks the whole tree, so that all errors are reported at once."""
 
     def __init__(self) -> None:
         self.errors: list[FieldError] = []
@@ -122,11 +122,11 @@ class _Parser:
         if not inner:
             self.wrong(pointer, "empty", f"Expected at least one condition in {name}")
             return None
-        parts = [self.node(one, f"{pointer}/{i}", depth + 1) for i, one in enumerate(inner)]
-        whole = tuple(part for part in parts if part is not None)
-        if len(whole) < len(parts):
+        parts = [self.node(condition, f"{pointer}/{i}", depth + 1) for i, condition in enumerate(inner)]
+        valid = tuple(part for part in parts if part is not None)
+        if len(valid) < len(parts):
             return None
-        return AllOf(whole) if name == "all" else AnyOf(whole)
+        return AllOf(valid) if name == "all" else AnyOf(valid)
 
     def _only(self, source: dict[str, Any], known: Iterable[str], pointer: str) -> None:
         unknown = sorted(set(source) - set(known))
@@ -178,21 +178,21 @@ class _Parser:
         """(the threshold as JSON, what it compares as, its comparable form), or None after telling what is wrong."""
         match op:
             case "exists":
-                one = self._one("boolean", value, pointer)
+                threshold = self._one("boolean", value, pointer)
                 # What it is compared as means nothing to `exists`; the field's type keeps it apart.
-                return one and (one[0], "boolean", one[1])
+                return threshold and (threshold[0], "boolean", threshold[1])
             case "between":
                 return self._between(field, value, pointer)
             case "in" | "not_in":
                 return self._listed(field, value, pointer)
         compared_as = self._type(field, op, value, pointer)
-        one = compared_as and self._one(compared_as, value, pointer)
-        if not compared_as or not one:
+        threshold = compared_as and self._one(compared_as, value, pointer)
+        if not compared_as or not threshold:
             return None
         if op in ("contains", "starts_with") and not value:
             self.wrong(pointer, "empty", "Expected at least one character")
             return None
-        return one[0], compared_as, one[1]
+        return threshold[0], compared_as, threshold[1]
 
     def _between(self, field: Field, value: object, pointer: str) -> tuple[Any, ValueType, Any] | None:
         if not isinstance(value, list) or len(value) != 2:
@@ -216,10 +216,14 @@ class _Parser:
         elif len(value) > MAX_LISTED:
             self.wrong(pointer, "too_many_values", f"Expected at most {MAX_LISTED} values")
         elif compared_as := self._type(field, "in", value[0], f"{pointer}/0"):
-            listed = [self._one(compared_as, one, f"{pointer}/{i}") for i, one in enumerate(value)]
-            whole = [one for one in listed if one is not None]
-            if len(whole) == len(listed):
-                return tuple(one[0] for one in whole), compared_as, frozenset(one[1] for one in whole)
+            listed = [self._one(compared_as, item, f"{pointer}/{i}") for i, item in enumerate(value)]
+            thresholds = [threshold for threshold in listed if threshold is not None]
+            if len(thresholds) == len(listed):
+                return (
+                    tuple(threshold[0] for threshold in thresholds),
+                    compared_as,
+                    frozenset(threshold[1] for threshold in thresholds),
+                )
         return None
 
     def _type(self, field: Field, op: str, value: object, pointer: str) -> ValueType | None:

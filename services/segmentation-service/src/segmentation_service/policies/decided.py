@@ -22,7 +22,7 @@ class DecidedMemberships:
         self._event_store = event_store
 
     async def of(self, customers: Collection[str]) -> dict[str, Memberships]:
-        """The memberships of these customers; those about whom nothing was decided are missing.
+        """The memberships of these customers; customers without any decision are missing.
 
         Raises `StoreUnavailable`.
         """
@@ -35,14 +35,14 @@ class DecidedMemberships:
 
 def memberships_of(event_store: EventSourcedApplication, customers: Collection[str]) -> dict[str, Memberships]:
     """The same as `DecidedMemberships.of`; reads the store at once."""
-    found: dict[UUID, Memberships] = {}
-    for event, _ in event_store.load_latest({Memberships.create_id(one): 0 for one in customers}):
-        found[event.originator_id] = event.mutate(found.get(event.originator_id))
-    return {memberships.customer_id: memberships for memberships in found.values()}
+    by_id: dict[UUID, Memberships] = {}
+    for event, _ in event_store.load_latest({Memberships.create_id(customer_id): 0 for customer_id in customers}):
+        by_id[event.originator_id] = event.mutate(by_id.get(event.originator_id))
+    return {memberships.customer_id: memberships for memberships in by_id.values()}
 
 
 def _last_positions(event_store: EventSourcedApplication, customers: Collection[str]) -> dict[str, Mapping[str, int]]:
-    last = event_store.load_last([Memberships.create_id(one) for one in customers])
+    last = event_store.load_last([Memberships.create_id(customer_id) for customer_id in customers])
     return {
         event.customer_id: event.decided_at
         for event in last

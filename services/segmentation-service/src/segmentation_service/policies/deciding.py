@@ -38,9 +38,9 @@ def differences(
 def departures(definitions: Definitions, memberships: Memberships) -> list[Change]:
     """That a customer leaves each retired segment that they are still in, whatever the facts say."""
     return [
-        Change(key, one.name, one.version, member=False, because="segment_retired", values=())
+        Change(key, definition.name, definition.version, member=False, because="segment_retired", values=())
         for key in sorted(memberships.since.keys() & definitions.retired.keys())
-        for one in (definitions.retired[key],)
+        for definition in (definitions.retired[key],)
     ]
 
 

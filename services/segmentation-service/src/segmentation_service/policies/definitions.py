@@ -54,7 +54,7 @@ class Definitions:
 
     @property
     def versions(self) -> dict[str, int]:
-        """The version of each; negative for those that are retired."""
+        """The version of each segment; negative for retired segments."""
         in_use = {key: definition.version for key, definition in self.in_use.items()}
         return in_use | {key: -definition.version for key, definition in self.retired.items()}
 
@@ -62,7 +62,7 @@ class Definitions:
 class DefinitionsView:
     """Takes up what is new in the view of definitions.
 
-    The definitions lie in different partitions, so one of a lower log position may be shown after one of a higher.
+    The definitions lie in different partitions, so a definition may be shown after another of a higher log position.
     """
 
     def __init__(self, resources: Resources) -> None:
@@ -76,8 +76,8 @@ class DefinitionsView:
     async def prepare(self, definitions: Definitions) -> None:
         """Take up all definitions that there are.
 
-        Raises `StoreUnavailable` while the view lacks some that are in the log. Who would decide by a view that is just
-        being filled would decide by definitions that have been replaced long since.
+        Raises `StoreUnavailable` while the view lacks some that are in the log. A view that is still being filled would
+        lead to decisions by definitions that were replaced long ago.
         """
         await self.bring_up_to_date(definitions)
         recorder = self._event_store.recorder
@@ -91,7 +91,7 @@ class DefinitionsView:
         """Take up the definitions that were changed since the last time."""
         # Noted before the view is read: whatever is up to there is in the view by now.
         partitions = (await self._progress.load()).values()
-        done = [one.done.get("segmentation", 0) for one in partitions]
+        done = [partition.done.get("segmentation", 0) for partition in partitions]
         view = await self._generations.collection(DEFINITIONS.name, DEFINITIONS.collection)
         # One query on one index, which costs next to nothing while nothing is new.
         newer = view.find({"positions.segmentation": {"$gt": self._taken_up}})
@@ -105,6 +105,6 @@ def _last_of(recorder: ApplicationRecorder, after: int, topics: list[str]) -> di
     """The log position of the last event of each stream that has one of these topics after a position."""
     last: dict[str, int] = {}
     while notifications := recorder.select_notifications(after + 1, PAGE, topics=topics):
-        for one in notifications:
-            last[str(one.originator_id)] = after = int(one.id)
+        for notification in notifications:
+            last[str(notification.originator_id)] = after = int(notification.id)
     return last

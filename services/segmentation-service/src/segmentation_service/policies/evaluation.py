@@ -76,7 +76,7 @@ class Evaluation:
         pending = {
             key: version
             for key, version in versions.items()
-            if (one := known.get(key)) is None or (one["version"], one["generation"]) != (version, generation)
+            if (noted := known.get(key)) is None or (noted["version"], noted["generation"]) != (version, generation)
         }
         if not pending:
             return False
@@ -90,8 +90,8 @@ class Evaluation:
         await self._note_running(partition, {"versions": pending, "done": 0, "total": total})
         done, last = 0, ""
         while True:
-            found = entries.find({"partition": partition, "_id": {"$gt": last}}, {"_id": 1})
-            chunk = [one["_id"] async for one in found.sort("_id", 1).limit(CUSTOMERS_AT_ONCE)]
+            cursor = entries.find({"partition": partition, "_id": {"$gt": last}}, {"_id": 1})
+            chunk = [entry["_id"] async for entry in cursor.sort("_id", 1).limit(CUSTOMERS_AT_ONCE)]
             if partition not in view.partitions or view.generation != generation:
                 return True
             if not chunk:
@@ -105,7 +105,7 @@ class Evaluation:
         evaluated = {
             key: Evaluated(version=version, generation=generation, customers=done) for key, version in pending.items()
         }
-        fields = {f"evaluated.{key}": one for key, one in evaluated.items()}
+        fields = {f"evaluated.{key}": entry for key, entry in evaluated.items()}
         await self._notes.update_one({"_id": partition}, {"$set": {**fields, "running": None}})
         known.update(evaluated)
         return True
@@ -132,8 +132,8 @@ class Evaluation:
     async def _evaluated_of(self, partition: int) -> dict[str, Evaluated]:
         """What a partition's customers have been evaluated for, by the keys of segments."""
         if partition not in self._evaluated:
-            found = await self._notes.find_one({"_id": partition})
-            self._evaluated[partition] = found["evaluated"] if found else {}
+            note = await self._notes.find_one({"_id": partition})
+            self._evaluated[partition] = note["evaluated"] if note else {}
         return self._evaluated[partition]
 
     async def _note_running(self, partition: int, running: Running) -> None:

@@ -38,10 +38,14 @@ class MembershipDecisions(Decisions):
 
     async def recall(self, documents: Mapping[str, Document | None]) -> None:
         """Note whose facts are older than the decisions about them."""
-        for one in documents:
-            self._ahead.pop(one, None)
+        for customer_id in documents:
+            self._ahead.pop(customer_id, None)
         decided = await self._decided.last_positions(documents)
-        ahead = [one for one, positions in decided.items() if is_behind(_positions(documents[one]), positions)]
+        ahead = [
+            customer_id
+            for customer_id, positions in decided.items()
+            if is_behind(_positions(documents[customer_id]), positions)
+        ]
         if ahead:
             self._ahead |= await self._decided.of(ahead)
 

@@ -48,9 +48,9 @@ class Progress(TypedDict):
 def progress_of(key: str, version: int, noted: Iterable[Mapping[str, Any]]) -> Progress:
     """How far the evaluation for this version of a segment is, by the documents of all partitions."""
     ready = wanted = done = total = 0
-    for one in noted:
-        wanted = one["partitions"]
-        evaluated, running = one["evaluated"].get(key), one["running"]
+    for document in noted:
+        wanted = document["partitions"]
+        evaluated, running = document["evaluated"].get(key), document["running"]
         if evaluated is not None and evaluated["version"] == version:
             ready += 1
             done += evaluated["customers"]

@@ -132,7 +132,7 @@ def _answered(section: Facts, answered: SurveyAnswered, at: str, sequence: int) 
 
 
 def _value_of(answer: QuestionAnswer) -> int | str | None:
-    return next((one for one in (answer.number, answer.choice, answer.text) if one is not None), None)
+    return next((value for value in (answer.number, answer.choice, answer.text) if value is not None), None)
 
 
 def _later(known: Facts | None, new: Facts) -> Facts:
