@@ -23,7 +23,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class CustomerIdentified:
-    """Who it was; `created` tells whether the customer is new."""
+    """The customer that was identified; `created` tells whether the customer is new."""
 
     customer_id: str
     created: bool
@@ -41,7 +41,7 @@ class IdentifyCustomer(Command[CustomerIdentified]):
 
     @property
     def reads(self) -> Sequence[UUID]:
-        return [one.claim_id for one in self.sighting.identifiers]
+        return [identifier.claim_id for identifier in self.sighting.identifiers]
 
     def follows(self, unit: Unit) -> Iterable[UUID]:
         return _owners(unit, self.sighting.identifiers)
@@ -78,7 +78,7 @@ class IdentifiersLinked:
 class LinkIdentifiers(Command[IdentifiersLinked]):
     """Link identifiers to a known customer.
 
-    Raises `NotFound`, and `Conflict` (identifiers_conflict) when one names somebody else.
+    Raises `NotFound`, and `Conflict` (identifiers_conflict) when an identifier names another customer.
     """
 
     customer_id: UUID
@@ -87,7 +87,7 @@ class LinkIdentifiers(Command[IdentifiersLinked]):
 
     @property
     def reads(self) -> Sequence[UUID]:
-        return (self.customer_id, *(one.claim_id for one in self.identifiers))
+        return (self.customer_id, *(identifier.claim_id for identifier in self.identifiers))
 
     def decide(self, unit: Unit) -> IdentifiersLinked:
         customer = unit.get(Customer, self.customer_id)
@@ -202,14 +202,14 @@ class ChangePreferences(Command[PreferencesChanged]):
 
 def _owners(unit: Unit, identifiers: Sequence[Identifier]) -> list[UUID]:
     """The customers that these identifiers name so far, each once."""
-    claims = [unit.find(IdentifierClaim, one.claim_id) for one in identifiers]
+    claims = [unit.find(IdentifierClaim, identifier.claim_id) for identifier in identifiers]
     return list(dict.fromkeys(UUID(claim.customer_id) for claim in claims if claim))
 
 
 def _owner(unit: Unit, identifiers: Sequence[Identifier]) -> UUID | None:
     owners = _owners(unit, identifiers)
     if len(owners) > 1:
-        raise _conflict([str(one) for one in owners], identifiers)
+        raise _conflict([str(owner) for owner in owners], identifiers)
     return owners[0] if owners else None
 
 
@@ -225,5 +225,5 @@ def _conflict(customer_ids: Sequence[str], identifiers: Sequence[Identifier]) ->
         f"these identifiers name different customers: {' and '.join(customer_ids)}",
         code="identifiers_conflict",
         customer_ids=list(customer_ids),
-        identifiers=[str(one) for one in identifiers],
+        identifiers=[str(identifier) for identifier in identifiers],
     )

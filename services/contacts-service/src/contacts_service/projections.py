@@ -64,8 +64,8 @@ def _after(before: CustomerDocument, event: PublicEvent) -> CustomerDocument:
             return {**before, "identifiers": [*before["identifiers"], data["identifier"]]}
         case CustomerTagged(tag=tag):
             return {**before, "tags": [*before["tags"], tag]}
-        case CustomerUntagged(tag=tag):
-            return {**before, "tags": [one for one in before["tags"] if one != tag]}
+        case CustomerUntagged(tag=removed):
+            return {**before, "tags": [tag for tag in before["tags"] if tag != removed]}
         case PreferencesChanged():
             return {**before, "preferences": data["preferences"]}
         case _:

@@ -1,4 +1,4 @@
-"""What contacts says in public: each stored event as a public one, and a customer's state."""
+"""What contacts says in public: each stored event as a public event, and a customer's state."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from crm_shared.publishing import Publication, StatePublishing
 
 
 def publish(event: Any) -> Publication | None:
-    """The public event that a stored one stands for; None for what is private (claims, idempotency keys)."""
+    """The public event for a stored event; None for private events (claims, idempotency keys)."""
     match event:
         case Customer.Created():
             profile, attributes = details_as_objects(event.details)
@@ -18,7 +18,7 @@ def publish(event: Any) -> Publication | None:
                 public.CustomerIdentified(
                     customer_id=str(event.originator_id),
                     source=event.source,
-                    identifiers=[public.Identifier(**one) for one in event.identifiers],
+                    identifiers=[public.Identifier(**identifier) for identifier in event.identifiers],
                     profile=public.Profile.model_validate(profile),
                     tags=event.tags,
                     attributes=attributes,
@@ -65,7 +65,7 @@ def render_state(customer: Customer) -> Publication:
         customer_id,
         public.CustomerState(
             customer_id=customer_id,
-            identifiers=[public.Identifier(**one.as_dict()) for one in customer.identifiers],
+            identifiers=[public.Identifier(**identifier.as_dict()) for identifier in customer.identifiers],
             profile=public.Profile.model_validate(profile),
             tags=sorted(customer.tags),
             attributes=attributes,

@@ -72,13 +72,13 @@ def fold_survey(document: Document | None, event: PublicEvent) -> Document:
                 "version": published.version,
                 "questions": [
                     {
-                        "key": one.key,
-                        "kind": one.kind,
-                        "prompt": one.prompt,
-                        "required": one.required,
-                        "choices": one.choices,
+                        "key": question.key,
+                        "kind": question.kind,
+                        "prompt": question.prompt,
+                        "required": question.required,
+                        "choices": question.choices,
                     }
-                    for one in published.questions
+                    for question in published.questions
                 ],
                 "updated_at": event.occurred_at,
             }
@@ -98,13 +98,13 @@ def fold_response(document: Document | None, event: PublicEvent) -> Document:
                 "customer_id": answered.customer_id,
                 "answers": [
                     {
-                        "question": one.question,
-                        "kind": one.kind,
-                        "number": one.number,
-                        "choice": one.choice,
-                        "text": one.text,
+                        "question": answer.question,
+                        "kind": answer.kind,
+                        "number": answer.number,
+                        "choice": answer.choice,
+                        "text": answer.text,
                     }
-                    for one in answered.answers
+                    for answer in answered.answers
                 ],
                 "channel": answered.channel,
                 "answered_at": event.occurred_at,

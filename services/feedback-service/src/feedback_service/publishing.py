@@ -10,7 +10,7 @@ from feedback_service.scores import SCALES
 
 
 def publish(event: Any) -> Publication | None:
-    """The public event that a stored one stands for; None for what is private (idempotency keys)."""
+    """The public event for a stored event; None for private events (idempotency keys)."""
     match event:
         case Survey.Created():
             return _published(event, 1)
@@ -42,7 +42,7 @@ def _published(event: Survey.Created | Survey.Revised, version: int) -> Publicat
             key=event.key,
             title=event.title,
             version=version,
-            questions=[public.Question(**one) for one in event.questions],
+            questions=[public.Question(**question) for question in event.questions],
         ),
     )
 
@@ -50,9 +50,9 @@ def _published(event: Survey.Created | Survey.Revised, version: int) -> Publicat
 def _answers(answers: Sequence[Mapping[str, Any]]) -> list[public.QuestionAnswer]:
     return [
         public.QuestionAnswer(
-            question=one["question"],
-            kind=one["kind"],
-            **{"number" if one["kind"] in SCALES else one["kind"]: one["value"]},
+            question=answer["question"],
+            kind=answer["kind"],
+            **{"number" if answer["kind"] in SCALES else answer["kind"]: answer["value"]},
         )
-        for one in answers
+        for answer in answers
     ]

@@ -1,4 +1,4 @@
-"""Reads of feedback's views: surveys, and the results of one, computed from its responses."""
+"""Reads of feedback's views: surveys, and a survey's results, computed from its responses."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -15,18 +15,18 @@ from feedback_service import scores
 
 async def survey(surveys: View, key: str) -> Document:
     """The survey with this key, as it stands; raises `NotFound`."""
-    found = await surveys.documents.find_one({"key": key})
-    if found is None:
+    document = await surveys.documents.find_one({"key": key})
+    if document is None:
         raise NotFound(f"there is no survey {key}")
-    return found
+    return document
 
 
 async def by_key(surveys: View, *, limit: int, cursor: str | None) -> tuple[list[Document], str | None]:
     """Up to `limit` surveys by key, and the cursor of the next page if there is one."""
     last = read_cursor(cursor, str, of=("surveys",))[0] if cursor is not None else ""
-    found = await surveys.documents.find({"key": {"$gt": last}}).sort("key", ASCENDING).limit(limit + 1).to_list()
-    items = found[:limit]
-    return items, write_cursor(items[-1]["key"], of=("surveys",)) if len(found) > limit else None
+    documents = await surveys.documents.find({"key": {"$gt": last}}).sort("key", ASCENDING).limit(limit + 1).to_list()
+    page = documents[:limit]
+    return page, write_cursor(page[-1]["key"], of=("surveys",)) if len(documents) > limit else None
 
 
 async def results(responses: View, survey: Mapping[str, Any]) -> Document:

@@ -56,7 +56,7 @@ class InteractionLogged:
 
 @dataclass(frozen=True, slots=True)
 class LogInteraction(Command[InteractionLogged]):
-    """Log an interaction; one with an external id once per channel and external id.
+    """Log an interaction; with an external id, only once per channel and external id.
 
     Raises `Conflict` (interaction_conflict) when its external id is logged with other content.
     """

@@ -9,7 +9,7 @@ from interactions_service.domain import Interaction, Purchase
 
 
 def publish(event: Any) -> Publication | None:
-    """The public event for a stored one, keyed by its customer; None for what is private."""
+    """The public event for a stored event, keyed by its customer; None for private events."""
     match event:
         case Purchase.Created():
             data = {

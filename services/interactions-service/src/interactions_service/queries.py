@@ -35,21 +35,21 @@ async def of_customer(
     collection = activities.documents
     this_list = ("activities", str(customer_id))
     query: dict[str, Any] = {"customer_id": str(customer_id)}
-    found: list[Document] = []
+    documents: list[Document] = []
     if cursor is not None:
         # What is left of the page before's last moment comes first, on its own: not every store finds the two
         # conditions together by an index.
         moment, last_id = read_place(cursor, str, of=this_list)
         same_moment = {**query, "occurred_at": moment, "_id": {"$lt": last_id}}
-        found = await collection.find(same_moment).sort("_id", DESCENDING).limit(limit + 1).to_list()
+        documents = await collection.find(same_moment).sort("_id", DESCENDING).limit(limit + 1).to_list()
         query["occurred_at"] = {"$lt": moment}
-    if len(found) <= limit:
+    if len(documents) <= limit:
         order = [("occurred_at", DESCENDING), ("_id", DESCENDING)]
-        found += await collection.find(query).sort(order).limit(limit + 1 - len(found)).to_list()
-    items = [view(document) for document in found[:limit]]
-    if len(found) <= limit:
+        documents += await collection.find(query).sort(order).limit(limit + 1 - len(documents)).to_list()
+    items = [view(document) for document in documents[:limit]]
+    if len(documents) <= limit:
         return items, None
-    last = found[limit - 1]
+    last = documents[limit - 1]
     return items, write_place(last["occurred_at"], last["_id"], of=this_list)
 
 

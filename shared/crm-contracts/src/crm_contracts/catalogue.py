@@ -15,7 +15,7 @@ from crm_contracts.registry import EventData, PublicEventType, event_type_of, re
 
 @cache
 def _modules() -> dict[str, ModuleType]:
-    names = sorted(found.name for found in pkgutil.iter_modules(events.__path__))
+    names = sorted(module.name for module in pkgutil.iter_modules(events.__path__))
     return {name: import_module(f"{events.__name__}.{name}") for name in names}
 
 
@@ -47,7 +47,7 @@ def examples() -> tuple[EventData, ...]:
 
 def example_of(event_type: PublicEventType) -> EventData:
     """The example of one event type; raises `LookupError` when its module shows none."""
-    found = next((one for one in examples() if event_type_of(type(one)) is event_type), None)
-    if found is None:
+    example = next((example for example in examples() if event_type_of(type(example)) is event_type), None)
+    if example is None:
         raise LookupError(f"{event_type.ce_type} has no example in crm_contracts.events.{event_type.service}")
-    return found
+    return example

@@ -96,11 +96,11 @@ def subscriber(
     further ones of FastStream's own subscriber, such as `session_timeout_ms` or `partition_assignment_strategy`.
     """
     types = [event_type_of(model) for model in events]
-    if not types or any(each.state for each in types):
+    if not types or any(event_type.state for event_type in types):
         raise ValueError("name the events to subscribe to; a state topic is read as examples/bootstrap.py shows")
     # The topics are Relata's; FastStream would make them, with one partition, should it come first.
-    topics = [Topic(name, declare=False) for name in dict.fromkeys(each.topic for each in types)]
-    wanted = frozenset(each.ce_type for each in types)
+    topics = [Topic(name, declare=False) for name in dict.fromkeys(event_type.topic for event_type in types)]
+    wanted = frozenset(event_type.ce_type for event_type in types)
 
     def decorate(handler: Handler) -> Handler:
         subscription = _Subscription(wanted, handler, dead_letter, positions or InMemory(), attempts)
@@ -197,4 +197,4 @@ async def _unread(records: Sequence[ConsumerRecord], parse: Callable[[Any], Awai
 
 
 async def _nothing(message: KafkaMessage, decode_batch: object) -> None:
-    """Each record is decoded by itself, so that one that cannot be is given up by itself."""
+    """Each record is decoded by itself, so that a record that cannot be decoded is given up by itself."""

@@ -3,7 +3,7 @@
 import hashlib
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-# Every derived id in Relata descends from this one, so that ids never change between installations.
+# Every derived id in Relata descends from this namespace, so that ids never change between installations.
 RELATA_NAMESPACE = uuid5(NAMESPACE_URL, "urn:relata")
 _NAMESPACE_BYTES = RELATA_NAMESPACE.bytes
 # The digit that holds the variant: its upper bits become 10.

@@ -49,17 +49,17 @@ def _served() -> dict[tuple[str, str, str], bytes]:
 
 def committed(root: Traversable | None = None) -> dict[SchemaKey, bytes]:
     """Every schema file, of all versions."""
-    found = {}
+    contents = {}
     base = root or files("crm_contracts").joinpath(DIRECTORY)
     for service in _folders(base):
         for name in _folders(service):
             for file in name.iterdir():
                 if version := re.fullmatch(r"([0-9]+)\.([0-9]+)\.json", file.name):
                     key = SchemaKey(service.name, name.name, int(version[1]), int(version[2]))
-                    found[key] = file.read_bytes()
+                    contents[key] = file.read_bytes()
                 else:
                     raise SchemaError(f"{service.name}/{name.name}/{file.name} is not named <major>.<minor>.json")
-    return dict(sorted(found.items()))
+    return dict(sorted(contents.items()))
 
 
 def _folders(folder: Traversable) -> Iterator[Traversable]:

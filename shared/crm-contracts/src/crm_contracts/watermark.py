@@ -89,7 +89,7 @@ def encode_watermark(
 def read_watermark(headers: Iterable[tuple[str, bytes]], value: bytes | None) -> Watermark | None:
     """The watermark in a record, or None for any other record; only a watermark's value is looked at.
 
-    Raises `EnvelopeError` for one that is malformed.
+    Raises `EnvelopeError` for a malformed watermark.
     """
     ce_type = type_of(headers)
     if ce_type is None or not ce_type.endswith(_SUFFIX):

@@ -145,8 +145,8 @@ def _details(profile: ProfileIn | None, attributes: dict[str, Any] | None) -> di
     for name in profile.model_fields_set if profile else ():
         value = getattr(profile, name)
         if name == "address":
-            given = value.model_fields_set if value else _ADDRESS_FIELDS
-            details |= {f"/profile/address/{part}": getattr(value, part) if value else None for part in given}
+            parts = value.model_fields_set if value else _ADDRESS_FIELDS
+            details |= {f"/profile/address/{part}": getattr(value, part) if value else None for part in parts}
         elif value is None or isinstance(value, str | int):
             details[f"/profile/{name}"] = value
         else:
@@ -156,17 +156,25 @@ def _details(profile: ProfileIn | None, attributes: dict[str, Any] | None) -> di
 
 
 def _normalised(identifiers: list[IdentifierIn]) -> list[Identifier]:
-    found: list[Identifier] = []
+    normalised: list[Identifier] = []
     errors: list[FieldError] = []
-    for index, one in enumerate(identifiers):
+    for index, identifier in enumerate(identifiers):
         try:
             pointer = f"/identifiers/{index}"
-            found.append(normalise(one.type, one.value, system=one.system, region=one.region, pointer=pointer))
+            normalised.append(
+                normalise(
+                    identifier.type,
+                    identifier.value,
+                    system=identifier.system,
+                    region=identifier.region,
+                    pointer=pointer,
+                )
+            )
         except InvalidInput as error:
             errors.extend(error.errors)
     if errors:
         raise InvalidInput(f"{len(errors)} identifier(s) are not valid", errors=errors)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(normalised))
 
 
 class IdentifyIn(RequestModel):

@@ -93,14 +93,14 @@ class Customer(Aggregate):
         self, source: str, identifiers: list[dict[str, Any]], details: dict[str, Any], tags: list[str]
     ) -> None:
         self.source = source
-        self.identifiers = [Identifier(**one) for one in identifiers]
+        self.identifiers = [Identifier(**identifier) for identifier in identifiers]
         self.details = dict(details)
         self.tags = list(tags)
         self.preferences: dict[str, Any] | None = None
 
     def restored(self) -> None:
         """JSON keeps identifiers as objects."""
-        self.identifiers = [Identifier(**one) for one in vars(self)["identifiers"]]
+        self.identifiers = [Identifier(**identifier) for identifier in vars(self)["identifiers"]]
 
     @classmethod
     def identify(
@@ -114,7 +114,7 @@ class Customer(Aggregate):
         customer = cls._create(
             cls.Created,
             source=source,
-            identifiers=[one.as_dict() for one in identifiers],
+            identifiers=[identifier.as_dict() for identifier in identifiers],
             details=known,
             tags=_missing(tags, among=()),
         )
@@ -122,10 +122,10 @@ class Customer(Aggregate):
         return customer
 
     def link(self, identifiers: Sequence[Identifier]) -> list[Identifier]:
-        """Add identifiers that the customer does not have yet; those that were added."""
-        added = [one for one in dict.fromkeys(identifiers) if one not in self.identifiers]
-        for one in added:
-            self.trigger_event(self.IdentityLinked, identifier=one.as_dict())
+        """Add identifiers that the customer does not have yet; returns those that were added."""
+        added = [identifier for identifier in dict.fromkeys(identifiers) if identifier not in self.identifiers]
+        for identifier in added:
+            self.trigger_event(self.IdentityLinked, identifier=identifier.as_dict())
         self._require_size()
         return added
 
@@ -139,7 +139,7 @@ class Customer(Aggregate):
         return sorted(real)
 
     def add_tags(self, tags: Sequence[str]) -> list[str]:
-        """Put on the tags that are missing; those that were. A tag is there in any spelling, and keeps its first."""
+        """Add the missing tags; returns those. Spellings of a tag count as one tag, which keeps its first spelling."""
         added = _missing(tags, among=self.tags)
         for tag in added:
             self.trigger_event(self.Tagged, tag=tag)
@@ -147,10 +147,10 @@ class Customer(Aggregate):
         return added
 
     def remove_tag(self, tag: str) -> bool:
-        """Take a tag off, in whatever spelling it is on; whether it was."""
-        removed = [one for one in self.tags if folded(one) == folded(tag)]
-        for one in removed:
-            self.trigger_event(self.Untagged, tag=one)
+        """Remove a tag in whatever spelling the customer has it; returns whether it had the tag."""
+        removed = [spelling for spelling in self.tags if folded(spelling) == folded(tag)]
+        for spelling in removed:
+            self.trigger_event(self.Untagged, tag=spelling)
         return bool(removed)
 
     def prefer(self, preferences: Mapping[str, Any]) -> list[str]:
@@ -171,7 +171,7 @@ class Customer(Aggregate):
         return known != value or type(known) is not type(value)
 
     def _require_size(self) -> None:
-        parts = [[one.as_dict() for one in self.identifiers], self.details, self.tags, self.preferences]
+        parts = [[identifier.as_dict() for identifier in self.identifiers], self.details, self.tags, self.preferences]
         if len(orjson.dumps(parts)) > LARGEST_CUSTOMER:
             raise InvalidInput(
                 f"all that is known of a customer may take {LARGEST_CUSTOMER} bytes", code="customer_too_large"

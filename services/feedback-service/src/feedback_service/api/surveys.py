@@ -52,7 +52,8 @@ class SurveyIn(RequestModel):
     def to_command(self, key: str) -> PublishSurvey:
         """Its publication under this key."""
         questions = tuple(
-            Question(one.key, one.kind, one.prompt, one.required, tuple(one.choices)) for one in self.questions
+            Question(question.key, question.kind, question.prompt, question.required, tuple(question.choices))
+            for question in self.questions
         )
         return PublishSurvey(key, self.title, questions)
 
@@ -114,8 +115,8 @@ async def publish_survey(key: SurveyKey, body: SurveyIn, call: CommandDep) -> Re
 async def list_surveys(
     surveys: Annotated[View, view_of_all(SURVEYS)], limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SurveyOut]:
-    found, next_cursor = await queries.by_key(surveys, limit=limit, cursor=cursor)
-    return Page(items=[_survey_out(one) for one in found], next_cursor=next_cursor)
+    documents, next_cursor = await queries.by_key(surveys, limit=limit, cursor=cursor)
+    return Page(items=[_survey_out(document) for document in documents], next_cursor=next_cursor)
 
 
 @router.get(

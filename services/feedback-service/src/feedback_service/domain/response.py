@@ -93,7 +93,7 @@ class Response(Aggregate):
             and facts.answered_at == self.answered_at
             # 1 and True are equal in Python and different as answers.
             and {key: (type(value), value) for key, value in facts.answers.items()}
-            == {one["question"]: (type(one["value"]), one["value"]) for one in self.answers}
+            == {answer["question"]: (type(answer["value"]), answer["value"]) for answer in self.answers}
         )
         if not same:
             raise Conflict(

@@ -105,14 +105,14 @@ class Survey(Aggregate):
         def apply(self, aggregate: "Survey") -> None:
             aggregate.published_version = self.version
             aggregate.title = self.title
-            aggregate.questions = [Question.from_dict(one) for one in self.questions]
+            aggregate.questions = [Question.from_dict(question) for question in self.questions]
 
     def __init__(self, key: str, title: str, questions: list[dict[str, Any]]) -> None:
         self.key = key
         self.title = title
         self.published_version = 1
         """How often it was published with a change; `version` is the library's, of the stream."""
-        self.questions = [Question.from_dict(one) for one in questions]
+        self.questions = [Question.from_dict(question) for question in questions]
 
     @staticmethod
     def id_of(key: str) -> UUID:
@@ -124,7 +124,11 @@ class Survey(Aggregate):
         """A new survey. Raises `InvalidInput` when its questions break a rule."""
         check_questions(questions)
         return cls._create(
-            cls.Created, id=cls.id_of(key), key=key, title=title, questions=[one.as_dict() for one in questions]
+            cls.Created,
+            id=cls.id_of(key),
+            key=key,
+            title=title,
+            questions=[question.as_dict() for question in questions],
         )
 
     def revise(self, title: str, questions: Sequence[Question]) -> bool:
@@ -137,7 +141,7 @@ class Survey(Aggregate):
             key=self.key,
             version=self.published_version + 1,
             title=title,
-            questions=[one.as_dict() for one in questions],
+            questions=[question.as_dict() for question in questions],
         )
         return True
 
@@ -147,7 +151,7 @@ class Survey(Aggregate):
         Raises `InvalidInput` naming every answer that its question does not take, that has no question, or that
         is required and missing.
         """
-        questions = {one.key: one for one in self.questions}
+        questions = {question.key: question for question in self.questions}
         errors = [
             _wrong(key, "unknown_question", f"the survey has no question {key}")
             for key in answers.keys() - questions.keys()
@@ -161,7 +165,7 @@ class Survey(Aggregate):
                 errors.append(_wrong(question.key, "required_answer_missing", f"{question.key} must be answered"))
         if not errors and not answers:
             errors.append(FieldError("/answers", "no_answers", "answer at least one question"))
-        _raise(sorted(errors, key=lambda one: one.field))
+        _raise(sorted(errors, key=lambda field_error: field_error.field))
         return [
             {"question": key, "kind": question.kind, "value": answers[key]}
             for key, question in questions.items()
@@ -175,4 +179,4 @@ def _wrong(question: str, code: str, message: str) -> FieldError:
 
 def _raise(errors: Sequence[FieldError]) -> None:
     if errors:
-        raise InvalidInput("; ".join(one.message for one in errors[:3]), errors=errors)
+        raise InvalidInput("; ".join(error.message for error in errors[:3]), errors=errors)

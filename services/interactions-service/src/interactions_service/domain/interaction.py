@@ -14,7 +14,7 @@ Scalar = str | bool | int | float
 
 @dataclass(frozen=True)
 class InteractionFacts:
-    """What is reported about one interaction; `channel` and `external_id`, if there is one, say which one it is."""
+    """What is reported about one interaction; `channel` and `external_id`, if given, identify it."""
 
     customer_id: str
     channel: str
@@ -96,8 +96,8 @@ def _state(facts: InteractionFacts) -> dict[str, Any]:
     }
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(known: Any, reported: Any) -> bool:
     """Equal as JSON has it, where true is not 1."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+    if isinstance(known, dict) and isinstance(reported, dict):
+        return known.keys() == reported.keys() and all(_same(known[name], reported[name]) for name in known)
+    return isinstance(known, bool) == isinstance(reported, bool) and bool(known == reported)

@@ -32,7 +32,7 @@ class Line:
 
 @dataclass(frozen=True)
 class PurchaseFacts:
-    """What is reported about one purchase; `system` and `order_id` say which one it is."""
+    """What is reported about one purchase; `system` and `order_id` identify it."""
 
     customer_id: str
     system: str

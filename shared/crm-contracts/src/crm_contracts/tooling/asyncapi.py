@@ -68,7 +68,7 @@ HEADERS: dict[str, dict[str, Any]] = {
 def document(installation: Installation = DEFAULTS) -> dict[str, Any]:
     """The AsyncAPI 3.0 document of an installation. Raises `SchemaError` when a model breaks a rule of the contract."""
     event_types = all_event_types()
-    topics = sorted({each.topic for each in event_types}, key=lambda topic: (_service(topic), topic))
+    topics = sorted({event_type.topic for event_type in event_types}, key=lambda topic: (_service(topic), topic))
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -116,7 +116,7 @@ def document(installation: Installation = DEFAULTS) -> dict[str, Any]:
                 },
             },
             "messages": {
-                **{_message_id(each): _message(each) for each in event_types},
+                **{_message_id(event_type): _message(event_type) for event_type in event_types},
                 **{_watermark_id(service): _watermark(service) for service in services()},
             },
         },
@@ -146,17 +146,17 @@ def _message_id(event_type: PublicEventType) -> str:
 
 def _channel(topic: str, event_types: list[PublicEventType], installation: Installation) -> dict[str, Any]:
     compacted = topic.split(".")[2] == "state"
-    what = (
+    description = (
         "The current public state per customer, as of the record's `ce_sequence`; a null value when erased."
         if compacted
         else f"Every public event of {_service(topic)}, in log order per key."
     )
-    messages = [_message_id(each) for each in event_types if each.topic == topic]
+    messages = [_message_id(event_type) for event_type in event_types if event_type.topic == topic]
     if not compacted:
         messages.append(_watermark_id(_service(topic)))
     return {
         "address": topic,
-        "description": what,
+        "description": description,
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
         "bindings": {
             "kafka": {
@@ -182,11 +182,11 @@ def _watermark_id(service: str) -> str:
 
 
 def _watermark_headers() -> dict[str, Any]:
-    others = {
+    own_headers = {
         "ce_time": {**_time, "description": "When it was sent, RFC 3339 in UTC"},
         "ce_sequence": {**_number, "description": "The payload's `sequence`"},
     }
-    return {name: others.get(name, HEADERS[name]) for name in WATERMARK_HEADER_NAMES}
+    return {name: own_headers.get(name, HEADERS[name]) for name in WATERMARK_HEADER_NAMES}
 
 
 def _watermark(service: str) -> dict[str, Any]:

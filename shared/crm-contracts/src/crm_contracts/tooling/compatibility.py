@@ -19,10 +19,10 @@ TYPES = frozenset({"string", "boolean", "integer", "number", "object", "array", 
 
 def violations(schema: Schema) -> list[str]:
     """What the contract forbids in one schema, as readable sentences; empty when it follows the contract."""
-    found = list(_violations(schema, ""))
+    problems = list(_violations(schema, ""))
     if schema.get("type") != "object" or "properties" not in schema:
-        found.append("/: a payload is one JSON object with named fields")
-    return found
+        problems.append("/: a payload is one JSON object with named fields")
+    return problems
 
 
 def breaking_changes(old: Schema, new: Schema) -> list[str]:
@@ -32,12 +32,12 @@ def breaking_changes(old: Schema, new: Schema) -> list[str]:
 
 def incompatibilities(versions: Mapping[tuple[int, int], Schema]) -> list[str]:
     """The breaking changes between every pair of minor versions within a major; `versions` is of one event type."""
-    found = []
+    problems = []
     for old, new in combinations(sorted(versions), 2):
         if old[0] == new[0]:
             change = f"{old[0]}.{old[1]} -> {new[0]}.{new[1]}"
-            found += [f"{change} {problem}" for problem in breaking_changes(versions[old], versions[new])]
-    return found
+            problems += [f"{change} {problem}" for problem in breaking_changes(versions[old], versions[new])]
+    return problems
 
 
 def _types(schema: Schema) -> frozenset[str]:

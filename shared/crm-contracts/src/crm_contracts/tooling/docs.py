@@ -27,12 +27,15 @@ CODE_END = f"<!-- {SUBSCRIBER}: end -->"
 
 def reference() -> str:
     """Every public event with its fields and an example, as Markdown."""
-    event_types = sorted(all_event_types(), key=lambda each: (each.service, each.state))
-    rows = [f"| [{each.name}](#{each.name.lower()}) | {schema_of(each)['description']} |" for each in event_types]
+    event_types = sorted(all_event_types(), key=lambda event_type: (event_type.service, event_type.state))
+    rows = [
+        f"| [{event_type.name}](#{event_type.name.lower()}) | {schema_of(event_type)['description']} |"
+        for event_type in event_types
+    ]
     parts = ["\n".join(["| event | says |", "| --- | --- |", *rows, ""])]
-    for topic in dict.fromkeys(each.topic for each in event_types):
+    for topic in dict.fromkeys(event_type.topic for event_type in event_types):
         parts.append(f"### `{topic}`\n")
-        parts += [_section(each) for each in event_types if each.topic == topic]
+        parts += [_section(event_type) for event_type in event_types if event_type.topic == topic]
     return "\n".join(parts)
 
 
@@ -62,9 +65,9 @@ def check(folder: Path) -> list[str]:
 
 
 def _between(page: str, begin: str, end: str, text: str) -> str:
-    before, found, rest = page.partition(f"{begin}\n")
+    before, found_begin, rest = page.partition(f"{begin}\n")
     _, found_end, after = rest.partition(end)
-    if not found or not found_end:
+    if not found_begin or not found_end:
         raise ValueError(f"the page lacks the marker {begin!r} or {end!r}")
     return f"{before}{begin}\n{text}{end}{after}"
 

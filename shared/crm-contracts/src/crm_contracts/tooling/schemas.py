@@ -40,8 +40,8 @@ def schema_of(event_type: PublicEventType) -> dict[str, Any]:
         "title": event_type.name,
     }
     schema = _ordered({**body, **identity})
-    if found := violations(schema):
-        raise SchemaError("; ".join(f"{event_type.ce_type} {problem}" for problem in found))
+    if problems := violations(schema):
+        raise SchemaError("; ".join(f"{event_type.ce_type} {problem}" for problem in problems))
     return schema
 
 
@@ -84,8 +84,10 @@ def write(root: Path, event_types: Sequence[PublicEventType] | None = None) -> l
 
 def _current(event_types: Sequence[PublicEventType] | None) -> dict[SchemaKey, bytes]:
     return {
-        SchemaKey(each.service, each.name, each.major, each.minor): render(schema_of(each))
-        for each in (_published() if event_types is None else event_types)
+        SchemaKey(event_type.service, event_type.name, event_type.major, event_type.minor): render(
+            schema_of(event_type)
+        )
+        for event_type in (_published() if event_types is None else event_types)
     }
 
 
@@ -136,7 +138,7 @@ def _portable(node: Mapping[str, Any], definitions: Mapping[str, Any], within: t
         annotations = {key: value for key, value in node.items() if key != "$ref"}
         return _portable({**target, **annotations}, definitions, (*within, name))
     if "anyOf" in node:
-        union = _union([_portable(each, definitions, within) for each in node["anyOf"]])
+        union = _union([_portable(alternative, definitions, within) for alternative in node["anyOf"]])
         siblings = {key: value for key, value in node.items() if key not in ("anyOf", "title", "default")}
         return _ordered({**union, **siblings})
     result = {key: value for key, value in node.items() if key not in ("$defs", "default")}
