@@ -68,7 +68,9 @@ class HeldAggregates:
     def _refresh(self, ids: set[UUID]) -> None:
         if not ids:
             return
-        versions = {one: held.version if (held := self._aggregates.get(one)) else 0 for one in ids}
+        versions = {
+            aggregate_id: held.version if (held := self._aggregates.get(aggregate_id)) else 0 for aggregate_id in ids
+        }
         for event, position in self._log.load_latest(versions):
             stream_id: UUID = event.originator_id
             self._aggregates[stream_id] = event.mutate(self._aggregates.get(stream_id))
@@ -100,12 +102,12 @@ class HeldAggregates:
                 self._grown.add(event.originator_id)
 
     def grown(self) -> list[tuple[Aggregate, int]]:
-        """The aggregates that want a snapshot since this was asked last, each with its position in the log."""
+        """The aggregates that want a snapshot since the last call, each with its position in the log."""
         grown, self._grown = self._grown, set()
         return [
-            (aggregate, self._positions[one])
-            for one in grown
-            if (aggregate := self._aggregates.get(one)) is not None and aggregate.SNAPSHOT_LAYOUT
+            (aggregate, self._positions[aggregate_id])
+            for aggregate_id in grown
+            if (aggregate := self._aggregates.get(aggregate_id)) is not None and aggregate.SNAPSHOT_LAYOUT
         ]
 
     def forget_all(self) -> None:

@@ -67,11 +67,15 @@ class Unit:
         for event in reversed(self.events):
             if event.originator_id not in self._noted:
                 return [(event.originator_id, event.originator_version)]
-        return [(one, aggregate.version) for one, aggregate in self.touched.items() if one not in self._noted]
+        return [
+            (aggregate_id, aggregate.version)
+            for aggregate_id, aggregate in self.touched.items()
+            if aggregate_id not in self._noted
+        ]
 
     @property
     def changed(self) -> set[UUID]:
         """The aggregates that this command has changed so far, saved or not."""
         changed = {event.originator_id for event in self.events}
-        changed.update(one for one, aggregate in self.touched.items() if aggregate.pending_events)
+        changed.update(aggregate_id for aggregate_id, aggregate in self.touched.items() if aggregate.pending_events)
         return changed

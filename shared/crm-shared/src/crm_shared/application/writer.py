@@ -183,7 +183,9 @@ class Writer:
         submissions = [job.submissions[index] for job, index in batch]
         self._held.begin(read for submission in submissions for read in _reads(submission))
         followed = Unit(self._held)
-        self._held.read(one for submission in submissions for one in submission.command.follows(followed))
+        self._held.read(
+            aggregate_id for submission in submissions for aggregate_id in submission.command.follows(followed)
+        )
         decided: list[_Decided] = []
         for job, index in batch:
             unit = Unit(self._held)
@@ -200,25 +202,27 @@ class Writer:
         return decided
 
     def _store(self, decided: Sequence[_Decided]) -> None:
-        events = [event for one in decided for event in one.events]
+        events = [event for decision in decided for event in decision.events]
         stored: dict[EventId, int] = {}
         if events:
             try:
                 positions = self._application.put(events)
             except IntegrityError:
                 # The library retries a save when the connection drops, so the conflict may be with ourselves.
-                found = self._positions_if_stored(events)
-                if found is None:
+                earlier_positions = self._positions_if_stored(events)
+                if earlier_positions is None:
                     raise
-                positions = found
+                positions = earlier_positions
             crash_points.reach("after_store")
             metrics.WRITER_BATCH.observe(len(decided))
             self._held.stored(events, positions)
             for event, position in zip(events, positions, strict=True):
                 stored[event.originator_id, event.originator_version] = position
-        for one in decided:
-            found_positions = [stored.get(event) or self._held.position_of(event) for event in one.answered_with]
-            one.job.results[one.index] = Outcome(one.value, max(found_positions, default=0))
+        for decision in decided:
+            answered_positions = [
+                stored.get(event) or self._held.position_of(event) for event in decision.answered_with
+            ]
+            decision.job.results[decision.index] = Outcome(decision.value, max(answered_positions, default=0))
 
     def _positions_if_stored(self, events: Sequence[Any]) -> list[int] | None:
         """The positions of these very events if the store already has them (their contexts name their command)."""
@@ -259,8 +263,10 @@ _unanswered = cast(Outcome[Any], RuntimeError("the command was not run"))
 
 
 def _count(results: Sequence[Outcome[Any] | Exception]) -> None:
-    accepted = sum(isinstance(one, Outcome) for one in results)
-    rejected = sum(isinstance(one, RelataError) and not isinstance(one, StoreUnavailable) for one in results)
+    accepted = sum(isinstance(outcome, Outcome) for outcome in results)
+    rejected = sum(
+        isinstance(outcome, RelataError) and not isinstance(outcome, StoreUnavailable) for outcome in results
+    )
     for result, count in (
         ("accepted", accepted),
         ("rejected", rejected),

@@ -60,7 +60,7 @@ async def import_lines(
     been read, so a client may send everything before it reads anything.
     """
     require_content_type(request, NDJSON, "application/ndjson", "application/jsonl")
-    # Closed by whoever reads it to the end, or here when the request fails before.
+    # `_contents` closes it after the last byte; a request that fails before closes it here.
     spool: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_SPOOLED_BYTES)  # noqa: SIM115
     try:
         storing: deque[_Chunk] = deque()
@@ -69,7 +69,7 @@ async def import_lines(
             if len(storing) == CHUNKS_AT_ONCE:
                 spool.write(await _answers(storing.popleft()))
             chunk = [(number, _prepare(number, line, caller, model, to_command)) for number, line in lines]
-            submissions = [one for _, one in chunk if isinstance(one, Submission)]
+            submissions = [prepared for _, prepared in chunk if isinstance(prepared, Submission)]
             storing.append((chunk, caller.writer.submit(submissions)))
         for stored in storing:
             spool.write(await _answers(stored))
@@ -89,7 +89,7 @@ def _prepare(
         command = to_command(model.model_validate(parse_json(line)))
         return caller.submission(command, request=line, part=str(number))
     except ValidationError as error:
-        return from_validation([{**one, "loc": ("body", *one["loc"])} for one in error.errors()], model)
+        return from_validation([{**finding, "loc": ("body", *finding["loc"])} for finding in error.errors()], model)
     except RelataError as error:
         return error
 
@@ -97,7 +97,9 @@ def _prepare(
 async def _answers(stored: _Chunk) -> bytes:
     chunk, submitted = stored
     outcomes = iter(await submitted)
-    answers = [(number, _said(next(outcomes) if isinstance(one, Submission) else one)) for number, one in chunk]
+    answers = [
+        (number, _said(next(outcomes) if isinstance(prepared, Submission) else prepared)) for number, prepared in chunk
+    ]
     return b"".join([orjson.dumps({"line": number, **said}) + b"\n" for number, said in answers])
 
 

@@ -86,7 +86,7 @@ class CommandCall:
 
 def positioned(outcome: Outcome[Any]) -> dict[str, Any]:
     """The fields of a command's result, with the log position: what requests and lines of imports answer alike."""
-    answer: dict[str, Any] = {one.name: getattr(outcome.value, one.name) for one in fields(outcome.value)}
+    answer: dict[str, Any] = {field.name: getattr(outcome.value, field.name) for field in fields(outcome.value)}
     answer["position"] = outcome.position
     return answer
 
@@ -132,7 +132,7 @@ def document_headers(router: APIRouter) -> None:
     """
     for route in router.routes:
         if isinstance(route, APIRoute) and any(
-            one.call in (read_caller, command_call) for one in route.dependant.dependencies
+            dependency.call in (read_caller, command_call) for dependency in route.dependant.dependencies
         ):
             route.openapi_extra = {**(route.openapi_extra or {}), "parameters": HEADERS}
 

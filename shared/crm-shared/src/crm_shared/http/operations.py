@@ -67,7 +67,9 @@ async def status(request: Request) -> Response:
 
 @router.get("/v1/operations/parked", summary="Customers whose events could not be applied", responses=documented(503))
 async def parked(request: Request) -> Response:
-    items = [one for consumer in request.app.state.runtime.consumers for one in await consumer.parking.report()]
+    items = [
+        customer for consumer in request.app.state.runtime.consumers for customer in await consumer.parking.report()
+    ]
     return json_response(200, {"items": items})
 
 

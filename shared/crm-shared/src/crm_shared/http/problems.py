@@ -117,7 +117,7 @@ def summary(error: RelataError) -> dict[str, Any]:
     """What a line of an import says of an error: code, detail, and the fields concerned."""
     said: dict[str, Any] = {"code": error.code, "detail": error.detail}
     if error.errors:
-        said["errors"] = [_field(one) for one in error.errors]
+        said["errors"] = [_field(field_error) for field_error in error.errors]
     return {**said, **error.extra}
 
 
@@ -140,7 +140,7 @@ def of_error(error: RelataError, instance: str) -> Response:
     """The problem document of an error."""
     members = dict(error.extra)
     if error.errors:
-        members["errors"] = [_field(one) for one in error.errors]
+        members["errors"] = [_field(field_error) for field_error in error.errors]
     return problem(status_of(error), error.code, error.title, error.detail, instance, **members)
 
 

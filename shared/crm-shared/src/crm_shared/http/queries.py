@@ -33,10 +33,12 @@ async def after_positions(
 ) -> dict[str, int]:
     """The positions that the answer must include, per source."""
     positions: dict[str, int] = {}
-    for one in after or ():
-        match = _AFTER.fullmatch(one)
+    for source_position in after or ():
+        match = _AFTER.fullmatch(source_position)
         if match is None:
-            raise InvalidInput.at("?after", "malformed_position", f"write <service>:<position>, not {one!r}")
+            raise InvalidInput.at(
+                "?after", "malformed_position", f"write <service>:<position>, not {source_position!r}"
+            )
         positions[match[1]] = max(int(match[2]), positions.get(match[1], 0))
     return positions
 

@@ -67,7 +67,7 @@ def _query_parameters(dependant: Dependant) -> dict[str, bool]:
 def _is_list(annotation: Any) -> bool:
     origin = get_origin(annotation)
     if origin is Union or origin is UnionType:
-        return any(_is_list(one) for one in get_args(annotation))
+        return any(_is_list(member) for member in get_args(annotation))
     return origin in (list, set, tuple)
 
 

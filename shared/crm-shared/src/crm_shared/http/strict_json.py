@@ -25,8 +25,8 @@ def parse_json(raw: bytes) -> Any:
         except UnicodeDecodeError as not_text:
             raise MalformedRequest(f"byte {not_text.start} is not UTF-8", code="invalid_utf8") from None
         raise MalformedRequest(str(error)) from None
-    if _may_repeat_a_key(raw, parsed) and (found := _repeated_key(raw)):
-        raise DuplicateKey(json_pointer(found))
+    if _may_repeat_a_key(raw, parsed) and (repeated := _repeated_key(raw)):
+        raise DuplicateKey(json_pointer(repeated))
     return parsed
 
 

@@ -31,10 +31,12 @@ _EXPECTED = {
 
 def from_validation(errors: Sequence[Any], body: Any = None) -> InvalidInput:
     """Pydantic's findings as field errors. `body` is the type of the body, whose fields a misspelt one may mean."""
-    fields = [FieldError(_place(one["loc"]), str(one["type"]), _message(one, body)) for one in errors]
+    fields = [FieldError(_place(error["loc"]), str(error["type"]), _message(error, body)) for error in errors]
     if len(fields) == 1:
         return InvalidInput(f"{fields[0].field or 'the body'}: {fields[0].message}", errors=fields)
-    named = ", ".join(one.field or "the body" for one in fields[:3]) + (", ..." if len(fields) > 3 else "")
+    named = ", ".join(field_error.field or "the body" for field_error in fields[:3]) + (
+        ", ..." if len(fields) > 3 else ""
+    )
     return InvalidInput(f"{len(fields)} fields are not valid: {named}", errors=fields)
 
 
@@ -62,7 +64,7 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     """Which of the known names was meant, and which there are."""
     if not known:
         return "it takes none"
-    by_lower = {one.lower(): one for one in known}
+    by_lower = {known_name.lower(): known_name for known_name in known}
     near = get_close_matches(name.lower()[:_COMPARED], by_lower, n=1)
     meant = f"did you mean `{by_lower[near[0]]}`? " if near else ""
     return f"{meant}there are {', '.join(known)}"
@@ -131,8 +133,8 @@ def field_names(kind: Any, path: Sequence[Any]) -> list[str]:
         return field_names(arguments[0], path)
     if origin is Union or origin is UnionType:
         # In an error's path a choice among several may stand as a part of its own.
-        found = [field_names(one, path) or field_names(one, path[1:]) for one in arguments]
-        return next((names for names in found if names), [])
+        names_by_choice = [field_names(choice, path) or field_names(choice, path[1:]) for choice in arguments]
+        return next((names for names in names_by_choice if names), [])
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         fields = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
         if not path:

@@ -64,7 +64,7 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped
         await _start(super().start())
 
     def keep_to(self, cluster: str) -> None:
-        """Read from no other cluster; whoever reads has to find out that it is gone."""
+        """Read from no other cluster; the reader has to find out that its cluster is gone."""
         _keep_to(self._client, cluster)
 
     async def commit(self, offsets: Any = None) -> None:
@@ -113,13 +113,13 @@ def _keep_to(connections: AIOKafkaClient, cluster: str) -> None:
         if connection is None or connection in asked:
             return connection is not None
         try:
-            found = (await connection.send(MetadataRequest([]))).cluster_id
+            cluster_id = (await connection.send(MetadataRequest([]))).cluster_id
         except TimeoutError:
             connection.close()
             return False
-        if found != cluster:
+        if cluster_id != cluster:
             connection.close()
-            raise OtherCluster(f"{cluster} became {found}")
+            raise OtherCluster(f"{cluster} became {cluster_id}")
         asked.add(connection)
         return connections._conns.get((node, group)) is connection
 

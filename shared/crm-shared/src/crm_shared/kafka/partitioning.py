@@ -30,8 +30,8 @@ def murmur2_of_all(keys: Iterable[bytes]) -> dict[bytes, int]:
     """The hash of each key; a page of customer ids takes a fifth of the time that one after the other would."""
     distinct = set(keys)
     uuids = [key for key in distinct if len(key) == _UUID_SIZE]
-    others = [key for key in distinct if len(key) != _UUID_SIZE]
-    return {**dict(zip(uuids, _side_by_side(uuids), strict=True)), **{key: murmur2(key) for key in others}}
+    other_keys = [key for key in distinct if len(key) != _UUID_SIZE]
+    return {**dict(zip(uuids, _side_by_side(uuids), strict=True)), **{key: murmur2(key) for key in other_keys}}
 
 
 def _side_by_side(uuids: Sequence[bytes]) -> Sequence[int]:

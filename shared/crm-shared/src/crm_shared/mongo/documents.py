@@ -42,11 +42,11 @@ class Lookup:
     fields: Callable[[Document], Document]
     by_partition: bool = False
 
-    def entry(self, one: str, document: Document, partition_of: PartitionOf) -> Document:
+    def entry(self, document_id: str, document: Document, partition_of: PartitionOf) -> Document:
         """The entry of a document with this id."""
-        entry = {**self.fields(document), "_id": one, "revision": document["revision"]}
+        entry = {**self.fields(document), "_id": document_id, "revision": document["revision"]}
         if self.by_partition:
-            entry["partition"] = partition_of(one.encode())
+            entry["partition"] = partition_of(document_id.encode())
         return entry
 
 
@@ -87,28 +87,28 @@ class Documents:
 
     def not_held(self, ids: Iterable[str]) -> list[str]:
         """Those that `load` will read from the store."""
-        return [one for one in ids if one not in self._kept]
+        return [document_id for document_id in ids if document_id not in self._kept]
 
-    def entry(self, one: str, document: Document) -> Document:
+    def entry(self, document_id: str, document: Document) -> Document:
         """The lookup's entry of a document with this id. Raises `LookupError` where there is no lookup."""
         if self.lookup is None:
             raise LookupError(f"{self.collection.name} has no lookup")
-        return self.lookup.entry(one, document, self._partition_of)
+        return self.lookup.entry(document_id, document, self._partition_of)
 
     async def load(self, ids: Iterable[str]) -> dict[str, Document | None]:
         """The documents with these ids; None for those that do not exist."""
         wanted = dict.fromkeys(ids)
-        missing = [one for one in wanted if one not in self._kept]
+        missing = [document_id for document_id in wanted if document_id not in self._kept]
         if missing:
             if self._unsealed:
                 await self._mark()
-            found: dict[str, Document | None] = dict.fromkeys(missing)
+            stored: dict[str, Document | None] = dict.fromkeys(missing)
             async for document in self.collection.find({"_id": {"$in": missing}}):
-                found[document["_id"]] = document
-            self._kept.update(found)
-        loaded = {one: self._kept[one] for one in wanted}
-        for one in wanted:
-            self._kept.move_to_end(one)
+                stored[document["_id"]] = document
+            self._kept.update(stored)
+        loaded = {document_id: self._kept[document_id] for document_id in wanted}
+        for document_id in wanted:
+            self._kept.move_to_end(document_id)
         # Here and not in `write`: a history that is read again loads everything and changes nothing.
         while len(self._kept) > max(self._limit, len(wanted)):
             self._kept.popitem(last=False)
@@ -130,13 +130,13 @@ class Documents:
         changed: list[Document] = []
         written: dict[str, Document] = {}
         entries: list[Document] = []
-        for one, document in documents.items():
-            before = self._kept.get(one)
+        for document_id, document in documents.items():
+            before = self._kept.get(document_id)
             revision = before["revision"] if before else 0
-            after = {**document, "_id": one, "revision": revision + 1}
-            written[one] = after
+            after = {**document, "_id": document_id, "revision": revision + 1}
+            written[document_id] = after
             if self.lookup and (before is None or self.lookup.fields(before) != self.lookup.fields(after)):
-                entries.append(self.entry(one, after))
+                entries.append(self.entry(document_id, after))
             (new if before is None else changed).append(after)
         try:
             await self._write_entries(entries)
@@ -215,7 +215,7 @@ class Documents:
                 if not _only_duplicates(error):
                     raise
                 # Written before, and then its document was not.
-                later += [new[one["index"]] for one in error.details["writeErrors"]]
+                later += [new[write_error["index"]] for write_error in error.details["writeErrors"]]
         if later:
             operations = [
                 ReplaceOne({"_id": entry["_id"], "revision": {"$lte": entry["revision"]}}, entry, upsert=True)
@@ -230,14 +230,14 @@ class Documents:
     async def _correct_entries(self, entries: Iterable[Document]) -> None:
         """Make entries whose documents were not written say again what the documents say."""
         if self.lookup and (ids := [entry["_id"] for entry in entries]):
-            found = [document async for document in self.collection.find({"_id": {"$in": ids}})]
-            await self._write_entries([self.entry(document["_id"], document) for document in found])
+            documents = [document async for document in self.collection.find({"_id": {"$in": ids}})]
+            await self._write_entries([self.entry(document["_id"], document) for document in documents])
 
     def forget(self, ids: Iterable[str]) -> None:
         """Read these again the next time."""
         self._unsealed = True
-        for one in ids:
-            self._kept.pop(one, None)
+        for document_id in ids:
+            self._kept.pop(document_id, None)
 
     def forget_all(self) -> None:
         """Read everything again: partitions may have been somebody else's in between."""
@@ -255,4 +255,4 @@ def _require(all_matched: bool) -> None:
 
 
 def _only_duplicates(error: BulkWriteError) -> bool:
-    return all(one["code"] == _DUPLICATE_KEY for one in error.details["writeErrors"])
+    return all(write_error["code"] == _DUPLICATE_KEY for write_error in error.details["writeErrors"])

@@ -56,8 +56,8 @@ class Lease:
         await self._store.delete_one({"_id": self._name, "holder": self._holder})
 
     async def _is_held(self) -> bool:
-        found = await self._store.find_one({"_id": self._name})
-        return found is not None and bool(found["holder"] == self._holder)
+        lease = await self._store.find_one({"_id": self._name})
+        return lease is not None and bool(lease["holder"] == self._holder)
 
     async def _renew(self) -> None:
         while True:

@@ -55,7 +55,7 @@ class DecidedProjection(DocumentProjection):
         documents = await self.documents.load(wanted)
         if unknown:
             try:
-                await self.decisions.recall({one: documents[one] for one in unknown})
+                await self.decisions.recall({document_id: documents[document_id] for document_id in unknown})
             except BaseException:
                 # What was not compared with the log must not be held as if it had been.
                 self.documents.forget(unknown)
@@ -69,4 +69,6 @@ class DecidedProjection(DocumentProjection):
         return submissions(self._service, self._policy.name, event, commands, once=self._policy.once)
 
     async def carry_out(self, steps: Sequence[Step]) -> Mapping[str, Failure]:
-        return await run_planned(self._writer, [(step.event, one) for step in steps for one in step.planned])
+        return await run_planned(
+            self._writer, [(step.event, submission) for step in steps for submission in step.planned]
+        )

@@ -48,5 +48,5 @@ class PolicyConsumer:
             except Exception as error:  # whatever it is, it is this event's, and its customer is parked
                 failures[event.key] = Failure(event, error)
                 continue
-            planned += [(event, one) for one in submitted]
+            planned += [(event, submission) for submission in submitted]
         return failures | await run_planned(self._writer, planned)

@@ -44,7 +44,7 @@ class EventSourcedApplication(Application[UUID]):
         return cast(OrderedRecorder, self.recorder)
 
     def domain_event(self, stored: StoredEvent) -> Any:
-        """The domain event in a stored one."""
+        """The domain event in a stored event."""
         return self.mapper.to_domain_event(stored)
 
     def put(self, events: Sequence[Any]) -> list[int]:

@@ -37,7 +37,7 @@ def take(aggregate: Aggregate, position: int, transcoder: Transcoder) -> StoredS
 
 
 def restore(stored: StoredSnapshot, transcoder: Transcoder) -> Snapshot | None:
-    """The snapshot in a stored one; None when it is of another layout."""
+    """The snapshot in a stored snapshot row; None when its layout is another."""
     topic, _, _ = stored.layout.rpartition("#")
     kind: type[Aggregate] = resolve_topic(topic)
     if stored.layout != _layout(kind):

@@ -59,8 +59,9 @@ def run(definition: Definition, arguments: Sequence[str] | None = None) -> None:
 async def _print_parked(definition: Definition, settings: Settings) -> None:
     async with open_runtime(definition, settings, ()) as runtime:
         for consumer in runtime.consumers:
-            for one in await consumer.parking.report():
-                print(f"{one['since']}  {one['projection']}  {one['customer_id']}  {one['reason']}")  # noqa: T201
+            for parked in await consumer.parking.report():
+                since, customer_id = parked["since"], parked["customer_id"]
+                print(f"{since}  {parked['projection']}  {customer_id}  {parked['reason']}")  # noqa: T201
 
 
 async def _rebuild(definition: Definition, settings: Settings, projection: str, *, accept: bool) -> None:
@@ -68,19 +69,20 @@ async def _rebuild(definition: Definition, settings: Settings, projection: str, 
         print(f"partition {done} of {total}, {events:,} events folded", flush=True)  # noqa: T201
 
     async with open_runtime(definition, settings, ()) as runtime:
-        found = next((one.applier for one in runtime.consumers if one.name == projection), None)
-        if not isinstance(found, DocumentProjection):
+        applier = next((consumer.applier for consumer in runtime.consumers if consumer.name == projection), None)
+        if not isinstance(applier, DocumentProjection):
             raise RelataError(f"{definition.service} has no projection {projection!r} that can be rebuilt")
-        rebuild = Rebuild(found, runtime.database, runtime.kafka)
+        rebuild = Rebuild(applier, runtime.database, runtime.kafka)
         rebuilt = await rebuild.fill(show)
-        seen = rebuilt.comparison
+        comparison = rebuilt.comparison
         print(  # noqa: T201
-            f"{seen.documents:,} documents: {seen.equal:,} equal, {seen.ahead:,} further on in the live view,"
-            f" {seen.different:,} different, {seen.missing:,} missing in the live view"
+            f"{comparison.documents:,} documents: {comparison.equal:,} equal,"
+            f" {comparison.ahead:,} further on in the live view,"
+            f" {comparison.different:,} different, {comparison.missing:,} missing in the live view"
         )
-        if not seen.agrees and not accept:
+        if not comparison.agrees and not accept:
             raise RelataError(
-                f"not switched: look at {', '.join(seen.examples)}; --accept-differences switches all the same"
+                f"not switched: look at {', '.join(comparison.examples)}; --accept-differences switches all the same"
             )
         await rebuild.switch(rebuilt)
         print(f"generation {rebuilt.generation} is live")  # noqa: T201

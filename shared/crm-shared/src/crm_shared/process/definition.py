@@ -32,7 +32,7 @@ class Definition:
 
     def __post_init__(self) -> None:
         on_views = [policy.view.name for policy in self.policies if isinstance(policy, ViewPolicy)]
-        if len(set(on_views)) < len(on_views) or set(on_views) - {one.name for one in self.projections}:
+        if len(set(on_views)) < len(on_views) or set(on_views) - {projection.name for projection in self.projections}:
             raise ValueError(f"{self.service}: a view policy hangs on a projection of the service, one on each")
         for policy in self.policies:
             if own := own_events(self.service, policy):

@@ -81,7 +81,7 @@ class Runtime:
                 {
                     "name": consumer.name,
                     "topics": consumer.topics,
-                    "lag": sum(one["lag"] for one in partitions),
+                    "lag": sum(partition["lag"] for partition in partitions),
                     "parked": len(await consumer.parking.report()),
                     "partitions": partitions,
                 }
@@ -109,8 +109,8 @@ class Runtime:
 
     async def _published(self, connection: AsyncConnection[Any], schema: str) -> tuple[int | None, str | None]:
         exists = await connection.execute("SELECT to_regclass(%s)", (f"{schema}.relay_positions",))
-        found = await exists.fetchone()
-        if found is None or found[0] is None:
+        table = await exists.fetchone()
+        if table is None or table[0] is None:
             return None, None
         newest = sql.SQL("SELECT position, cluster_id FROM {} ORDER BY updated_at DESC LIMIT 1")
         row = await (await connection.execute(newest.format(sql.Identifier(schema, "relay_positions")))).fetchone()
@@ -166,9 +166,9 @@ def _appliers(definition: Definition, runtime: Runtime) -> Iterator[Applier]:
             yield DecidedProjection(runtime, projection, policy)
         else:
             yield DocumentProjection(runtime.database, projection, partition_of=runtime.kafka.partition_of)
-    for one in definition.policies:
-        if isinstance(one, Policy):
-            yield PolicyConsumer(definition.service, one, runtime.writer)
+    for declared_policy in definition.policies:
+        if isinstance(declared_policy, Policy):
+            yield PolicyConsumer(definition.service, declared_policy, runtime.writer)
 
 
 async def _ping(client: AsyncMongoClient[Document]) -> None:

@@ -1,4 +1,4 @@
-"""A service as a process: runs the roles that it was asked for until it is told to stop."""
+"""A service as a process: runs its roles until it is told to stop."""
 
 import asyncio
 import gc
@@ -31,7 +31,7 @@ async def serve(definition: Definition, settings: Settings, roles: Sequence[str]
         )
         work = [asyncio.create_task(runtime.relay.run(), name="relay")] if runtime.relay else []
         if "project" in roles:
-            work += [asyncio.create_task(one.run(), name=one.name) for one in runtime.consumers]
+            work += [asyncio.create_task(consumer.run(), name=consumer.name) for consumer in runtime.consumers]
         try:
             await server.serve()
         finally:

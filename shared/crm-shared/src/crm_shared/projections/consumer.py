@@ -264,7 +264,9 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
                 await self._give_up(key, [source[event.id] for event in left], repr(cause))
         left_out = {(event.service, event.sequence) for left, _ in failed.values() for event in left}
         for (partition, service), positions in passed.items():
-            applied = [one for one in positions if (service, one) not in left_out] if left_out else positions
+            applied = (
+                [position for position in positions if (service, position) not in left_out] if left_out else positions
+            )
             self._progress_of(partition).note(service, *applied)
         self._count("skipped", skipped)
         self._count("applied", len(events) - len(left_out))
@@ -296,7 +298,7 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
         self._count("parked", len(records))
 
     async def _release(self) -> None:
-        """Apply the dead letters of customers whose release was asked for; many at once, and the others next time."""
+        """Apply the dead letters of customers whose release was requested; many at once, and the others next time."""
         keys = (await self._parking.release_requests(set(self._progress)))[:RELEASED_AT_ONCE]
         events: list[PublicEvent] = []
         errors: dict[str, Exception] = {}
@@ -366,7 +368,11 @@ class _Session(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is 
 
     async def _commit(self) -> None:
         self._committed_at = time.monotonic()
-        offsets = {one: offset for one, offset in self._offsets.items() if one in self._consumer.assignment()}
+        offsets = {
+            topic_partition: offset
+            for topic_partition, offset in self._offsets.items()
+            if topic_partition in self._consumer.assignment()
+        }
         self._offsets.clear()
         if offsets:
             crash_points.reach("before_commit")

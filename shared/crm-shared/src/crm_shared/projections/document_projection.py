@@ -111,10 +111,10 @@ class DocumentProjection:
             *(self._apply_group(group, before, one_by_one) for group in groups), return_exceptions=True
         )
         failures: dict[str, Failure] = {}
-        for one in ended:
-            if isinstance(one, BaseException):
-                raise one
-            failures |= one
+        for outcome in ended:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            failures |= outcome
         return failures
 
     async def _apply_group(
@@ -127,24 +127,28 @@ class DocumentProjection:
             if event.key in failures:
                 continue
             try:
-                one = self.declared.document_id(event)
-                known = after.get(one) or before[one]
+                document_id = self.declared.document_id(event)
+                known = after.get(document_id) or before[document_id]
                 document = advance(known, event, self.declared.fold)
                 if document is None or document is known:
                     continue
                 row = self.declared.row_of(event)
                 if one_by_one:
                     _require_storable(document, row)
-                step = Step(event, one, known, document, row, self.plan(known, event, document))
+                step = Step(event, document_id, known, document, row, self.plan(known, event, document))
             except Exception as error:  # whatever it is, it is this event's, and its customer is parked
                 failures[event.key] = Failure(event, error)
                 continue
-            after[one] = document
+            after[document_id] = document
             steps.append(step)
         if refused := await self.carry_out(steps):
             steps = _undo(steps, refused, after)
             failures |= refused
-        changed = {one: found for one, found in after.items() if found is not None and found is not before[one]}
+        changed = {
+            identifier: folded
+            for identifier, folded in after.items()
+            if folded is not None and folded is not before[identifier]
+        }
         rows = [step.row for step in steps if step.row is not None]
         async with self._writing:
             await self._insert_rows(rows)
@@ -170,7 +174,7 @@ class DocumentProjection:
 
     def _document_ids(self, events: Sequence[PublicEvent]) -> Iterator[str]:
         for event in events:
-            # One that lacks the id fails where it is folded.
+            # An event that lacks the id fails where it is folded.
             with contextlib.suppress(Exception):
                 yield self.declared.document_id(event)
 
@@ -180,7 +184,7 @@ class DocumentProjection:
         try:
             await self.rows.insert_many(rows, ordered=False)
         except BulkWriteError as error:
-            if any(one["code"] != _DUPLICATE_KEY for one in error.details["writeErrors"]):
+            if any(write_error["code"] != _DUPLICATE_KEY for write_error in error.details["writeErrors"]):
                 raise
 
 
@@ -202,7 +206,7 @@ def _undo(steps: Sequence[Step], refused: Mapping[str, Failure], after: dict[str
 def _not_storable(error: Exception) -> bool:
     """Whether it is about what was to be stored: a name with a NUL, an integer beyond 64 bits, 16 MB."""
     if isinstance(error, BulkWriteError):
-        return any(one["code"] == _TOO_LARGE for one in error.details["writeErrors"])
+        return any(write_error["code"] == _TOO_LARGE for write_error in error.details["writeErrors"])
     return True
 
 

@@ -29,14 +29,14 @@ class Generations:
         """The live generation, known for at most a second."""
         known = self._known.get(projection)
         if known is None or time.monotonic() - known[1] > KNOWN_FOR_SECONDS:
-            found = await self._store.find_one({"_id": projection})
-            known = self._known[projection] = (found["live"] if found else 1, time.monotonic())
+            document = await self._store.find_one({"_id": projection})
+            known = self._known[projection] = (document["live"] if document else 1, time.monotonic())
         return known[0]
 
     async def layout(self, projection: str) -> int | None:
         """The layout of the live generation's documents, as far as one was noted."""
-        found = await self._store.find_one({"_id": projection})
-        return found.get("layout") if found else None
+        document = await self._store.find_one({"_id": projection})
+        return document.get("layout") if document else None
 
     async def note_layout(self, projection: str, layout: int) -> None:
         """The live generation has this layout."""

@@ -34,7 +34,9 @@ class Parking:
 
     async def load(self) -> None:
         """Remember who is parked: called whenever partitions change hands."""
-        self.keys = {one["customer_id"] async for one in self._collection.find({"projection": self.projection})}
+        self.keys = {
+            customer["customer_id"] async for customer in self._collection.find({"projection": self.projection})
+        }
 
     async def park(self, producer: AIOKafkaProducer, key: str, records: Sequence[ConsumerRecord], reason: str) -> None:
         """Send a customer's records to the dead-letter topic and note why; raises when they cannot be sent."""
@@ -75,27 +77,31 @@ class Parking:
         cursor = self._collection.find({"projection": self.projection}).sort("since", 1)
         return [
             {
-                "projection": one["projection"],
-                "customer_id": one["customer_id"],
-                "since": one["since"].isoformat(),
-                "reason": one["reason"],
-                "release_requested": one["release_requested"],
+                "projection": customer["projection"],
+                "customer_id": customer["customer_id"],
+                "since": customer["since"].isoformat(),
+                "reason": customer["reason"],
+                "release_requested": customer["release_requested"],
             }
-            async for one in cursor
+            async for customer in cursor
         ]
 
     async def request_release(self, key: str) -> None:
         """Ask the owner of the customer's partition to apply the dead letters again; `NotFound` if not parked."""
-        found = await self._collection.update_one(
+        result = await self._collection.update_one(
             {"_id": f"{self.projection}:{key}"}, {"$set": {"release_requested": True}}
         )
-        if not found.matched_count:
+        if not result.matched_count:
             raise NotFound(f"customer {key} is not parked in {self.projection}")
 
     async def release_requests(self, partitions: set[int]) -> list[str]:
-        """The customers of these partitions whose release was asked for."""
+        """The customers of these partitions whose release was requested."""
         query = {"projection": self.projection, "release_requested": True}
-        return [one["customer_id"] async for one in self._collection.find(query) if one["partition"] in partitions]
+        return [
+            customer["customer_id"]
+            async for customer in self._collection.find(query)
+            if customer["partition"] in partitions
+        ]
 
     async def unpark(self, key: str) -> None:
         """The customer's dead letters have been applied."""
@@ -105,11 +111,13 @@ class Parking:
 
     async def dead_letters(self, keys: Collection[str]) -> dict[str, list[ConsumerRecord]]:
         """Everything in the dead-letter topic for these customers, each one's in order; the topic is read once."""
-        found: dict[str, list[ConsumerRecord]] = {key: [] for key in keys}
-        wanted = {key.encode(): records for key, records in found.items()}
-        partitions = [TopicPartition(self.topic, one) for one in {self._kafka.partition_of(key) for key in wanted}]
+        letters: dict[str, list[ConsumerRecord]] = {key: [] for key in keys}
+        wanted = {key.encode(): records for key, records in letters.items()}
+        partitions = [
+            TopicPartition(self.topic, partition) for partition in {self._kafka.partition_of(key) for key in wanted}
+        ]
         if not partitions:
-            return found
+            return letters
         consumer = self._kafka.consumer(group=None)
         await consumer.start()
         try:
@@ -123,7 +131,9 @@ class Parking:
                         if record.key in wanted:
                             wanted[record.key].append(record)
                 # Not every broker counts its latest batch to the end, so the end is where nothing more comes either.
-                if not batches and all([await consumer.position(one) >= ends[one] for one in partitions]):
-                    return found
+                if not batches and all(
+                    [await consumer.position(partition) >= ends[partition] for partition in partitions]
+                ):
+                    return letters
         finally:
             await consumer.stop()

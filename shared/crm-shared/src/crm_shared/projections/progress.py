@@ -112,12 +112,12 @@ class Progress:
         }
 
     async def _sections(self) -> dict[str, Document]:
-        found = await self._collection.find_one({"_id": await self._name()})
-        return found["partitions"] if found else {}
+        document = await self._collection.find_one({"_id": await self._name()})
+        return document["partitions"] if document else {}
 
     async def save(self, partitions: Iterable[PartitionProgress]) -> None:
         """Write what has changed. Losing this is harmless: events are read again and found to be applied."""
-        sections = {f"partitions.{one.partition}": one.to_section() for one in partitions}
+        sections = {f"partitions.{progress.partition}": progress.to_section() for progress in partitions}
         if sections:
             await self._collection.update_one({"_id": await self._name()}, {"$set": sections}, upsert=True)
 

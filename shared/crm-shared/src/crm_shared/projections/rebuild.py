@@ -48,10 +48,10 @@ class Comparison:
         """Whether everything that could be compared was equal."""
         return not self.different and not self.missing
 
-    def note_example(self, one: str) -> None:
+    def note_example(self, document_id: str) -> None:
         """Remember the id of a document that does not agree, if there are few so far."""
         if len(self.examples) < EXAMPLES:
-            self.examples.append(one)
+            self.examples.append(document_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Rebuild:
         # The store inserts rows while the next ones are read and folded.
         inserting: asyncio.Task[None] | None = None
         try:
-            while any([await consumer.position(one) < ends[one] for one in partitions]):
+            while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
                 batches = await consumer.getmany(timeout_ms=500, max_records=INSERT_AT_ONCE)
                 rows = [
                     row for batch in batches.values() for record in batch if (row := self._take(record, filled, noted))
@@ -149,10 +149,10 @@ class Rebuild:
                 await asyncio.gather(inserting, return_exceptions=True)
         await self._insert(self._projection.documents.collection, filled.documents.values())
         if (documents := self._projection.documents).lookup is not None:
-            entries = (documents.entry(one, document) for one, document in filled.documents.items())
+            entries = (documents.entry(document_id, document) for document_id, document in filled.documents.items())
             await self._insert(documents.entries, entries)
-        for one in partitions:
-            noted.offsets[one.topic] = await consumer.position(one)
+        for partition in partitions:
+            noted.offsets[partition.topic] = await consumer.position(partition)
         return filled.events
 
     def _take(self, record: ConsumerRecord, filled: "_Filled", noted: PartitionProgress) -> Document | None:
@@ -179,13 +179,13 @@ class Rebuild:
 
     def _fold(self, documents: dict[str, Document], event: PublicEvent) -> Document | None:
         """Fold one event into the documents; its row, if it has one and was not there before."""
-        one = self._projection.declared.document_id(event)
-        before = documents.get(one)
+        document_id = self._projection.declared.document_id(event)
+        before = documents.get(document_id)
         after = advance(before, event, self._projection.declared.fold)
         if after is None or after is before:
             return None
         row = self._projection.declared.row_of(event)
-        documents[one] = {**after, "_id": one, "revision": 1}
+        documents[document_id] = {**after, "_id": document_id, "revision": 1}
         return row
 
     async def _insert(self, collection: AsyncCollection[Document] | None, documents: Iterable[Document]) -> None:
@@ -206,32 +206,37 @@ class Rebuild:
         base = self._projection.declared.collections[0]
         old = self._database[in_generation(base, live)]
         new = self._database.get_collection(in_generation(base, generation), write_concern=DURABLE)
-        found = Comparison()
+        comparison = Comparison()
         cursor = new.find({}).batch_size(COMPARE_AT_ONCE)
         chunk: list[Document] = []
         async for document in cursor:
             chunk.append(document)
             if len(chunk) == COMPARE_AT_ONCE:
-                await self._compare_some(old, chunk, found)
+                await self._compare_some(old, chunk, comparison)
                 chunk = []
-        await self._compare_some(old, chunk, found)
-        return found
+        await self._compare_some(old, chunk, comparison)
+        return comparison
 
-    async def _compare_some(self, old: AsyncCollection[Document], chunk: list[Document], found: Comparison) -> None:
-        lives = {one["_id"]: one async for one in old.find({"_id": {"$in": [one["_id"] for one in chunk]}})}
+    async def _compare_some(
+        self, old: AsyncCollection[Document], chunk: list[Document], comparison: Comparison
+    ) -> None:
+        lives = {
+            counterpart["_id"]: counterpart
+            async for counterpart in old.find({"_id": {"$in": [document["_id"] for document in chunk]}})
+        }
         for document in chunk:
-            found.documents += 1
+            comparison.documents += 1
             live = lives.get(document["_id"])
             if live is None:
-                found.missing += 1
-                found.note_example(document["_id"])
+                comparison.missing += 1
+                comparison.note_example(document["_id"])
             elif live["positions"] != document["positions"]:
-                found.ahead += 1
+                comparison.ahead += 1
             elif _content(live) == _content(document):
-                found.equal += 1
+                comparison.equal += 1
             else:
-                found.different += 1
-                found.note_example(document["_id"])
+                comparison.different += 1
+                comparison.note_example(document["_id"])
 
 
 def _content(document: Document) -> dict[str, Any]:

@@ -199,11 +199,11 @@ class Relay:
         for start in range(0, len(stored), SLICE):
             # In between others have their turn, among them the page before, which is on its way.
             await asyncio.sleep(0)
-            for one in stored[start : start + SLICE]:
-                event = self._application.domain_event(one)
-                events.append((event, one.position))
+            for stored_event in stored[start : start + SLICE]:
+                event = self._application.domain_event(stored_event)
+                events.append((event, stored_event.position))
                 if (publication := self._publish(event)) is not None:
-                    records.append(encode(event, one.position, publication.key, publication.data))
+                    records.append(encode(event, stored_event.position, publication.key, publication.data))
         states = await asyncio.to_thread(self._states.render, events) if self._states else ()
         parts = [self._in_batches(producer, some) for some in (records, states)]
         return _Page(stored[-1].position, events[-1][0].timestamp, parts)

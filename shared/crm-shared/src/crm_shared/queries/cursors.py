@@ -31,12 +31,12 @@ def read_cursor(cursor: str, *kinds: type, of: Sequence[Any]) -> list[Any]:
     """The values in a cursor; `InvalidInput` unless they are of these types, and the cursor of this list."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        found = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        content = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (ValueError, binascii.Error):
         raise _malformed() from None
-    if not isinstance(found, list) or not found or not _NAMED.fullmatch(str(found[0])):
+    if not isinstance(content, list) or not content or not _NAMED.fullmatch(str(content[0])):
         raise _malformed()
-    name, *values = found
+    name, *values = content
     if name != _named(of):
         message = (
             "the cursor is of another list, or of this one with other filters: give it with the parameters of the page"
@@ -60,7 +60,7 @@ def read_place(cursor: str, *kinds: type, of: Sequence[Any]) -> tuple[Any, ...]:
         moment = _EPOCH + milliseconds * _MILLISECOND
     except OverflowError:
         raise _malformed() from None
-    if any(type(one) is int and abs(one) > _LARGEST for one in rest):
+    if any(type(sort_key) is int and abs(sort_key) > _LARGEST for sort_key in rest):
         raise _malformed()
     return moment, *rest
 

@@ -72,7 +72,7 @@ class Views:
     async def open_decided(
         self, decided: Sequence[Projection], by: Projection, after: Mapping[str, int]
     ) -> tuple[View, ...]:
-        """The live views of what this service decided by another view of its own, and last that one.
+        """The live views of what this service decided by another view of its own; that view comes last.
 
         With positions in what `by` is made from, everything that it made the service decide is included: when it has
         come to them the decisions are in the service's own log, and the other views wait for the log's end. Raises as
@@ -85,8 +85,8 @@ class Views:
         opened = await self._open(by, causes, deadline)
         if causes:
             end = await self._last_position()
-            own = {source: max(end, own.get(source, 0)) for one in decided for source in one.sources}
-        return (*[await self._open(one, own, deadline) for one in decided], opened)
+            own = {source: max(end, own.get(source, 0)) for projection in decided for source in projection.sources}
+        return (*[await self._open(projection, own, deadline) for projection in decided], opened)
 
     async def _open(
         self, projection: Projection, after: Mapping[str, int], deadline: float, *, of_all: bool = True
@@ -100,7 +100,7 @@ class Views:
 
 def _require_known(after: Mapping[str, int], *projections: Projection) -> None:
     """Raise `InvalidInput` for a source that none of these views is made from."""
-    known = sorted({source for one in projections for source in one.sources})
+    known = sorted({source for projection in projections for source in projection.sources})
     for source in sorted(after.keys() - set(known)):
         message = f"this view is made from {', '.join(known)}, not {source}"
         raise InvalidInput.at("?after", "unknown_source", message)
