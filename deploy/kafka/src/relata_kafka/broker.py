@@ -103,16 +103,16 @@ class ApacheKafka(Apache):
 
     def _format(self, java: str, classpath: str) -> None:
         arguments = format_arguments(str(self._properties), new_cluster_id(), self._security)
-        done = subprocess.run(
+        run = subprocess.run(
             [java, *_JVM, "-cp", classpath, "kafka.tools.StorageTool", *arguments],
             capture_output=True,
             text=True,
             check=False,
             timeout=FORMAT_SECONDS,
         )
-        if done.returncode != 0:
+        if run.returncode != 0:
             self.wipe()
-            raise LocalError("kafka could not format its log folder", done.stdout + done.stderr)
+            raise LocalError("kafka could not format its log folder", run.stdout + run.stderr)
 
     def _stored_cluster_id(self) -> str:
         lines = (self._log_folder / "meta.properties").read_text().splitlines()
@@ -127,6 +127,6 @@ def new_listeners(port: int, security: Security | None) -> Listeners:
 
 def new_cluster_id() -> str:
     """A cluster id as Kafka writes it: a random UUID in 22 letters that does not look like an option."""
-    while (text := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+    while (cluster_id := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
         pass
-    return text
+    return cluster_id

@@ -21,10 +21,10 @@ _VERSION = "{http://maven.apache.org/POM/4.0.0}properties/{http://maven.apache.o
 
 def version() -> str:
     """The version of Kafka that the pom pins."""
-    found = ElementTree.parse(POM).getroot().findtext(_VERSION)
-    if not found:
+    kafka_version = ElementTree.parse(POM).getroot().findtext(_VERSION)
+    if not kafka_version:
         raise LocalError(f"{POM} pins no kafka.version")
-    return found
+    return kafka_version
 
 
 def classpath() -> str:
@@ -38,31 +38,31 @@ def classpath() -> str:
 def cache_folder() -> Path:
     """Where the jars of this very pom are kept: within the virtual environment, else in the user's cache."""
     if sys.prefix != sys.base_prefix:
-        kept = Path(sys.prefix) / "share"
+        parent = Path(sys.prefix) / "share"
     else:
-        kept = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return kept / "relata" / f"kafka-{version()}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:8]}"
+        parent = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return parent / "relata" / f"kafka-{version()}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:8]}"
 
 
 def java() -> str:
     """The program that runs Java 17 or later; raises `LocalError` when there is none."""
-    found = _program("java", "JAVA_HOME")
-    if found is None:
+    program = _program("java", "JAVA_HOME")
+    if program is None:
         raise LocalError(f"Apache Kafka needs Java {LOWEST_JAVA} or later: put java on the PATH, or set JAVA_HOME")
-    said = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
-    major = re.search(r'version "(\d+)', said)
+    output = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
+    major = re.search(r'version "(\d+)', output)
     if major is None or int(major.group(1)) < LOWEST_JAVA:
-        seen = said.splitlines()[0] if said else "an unknown version"
-        raise LocalError(f"Apache Kafka needs Java {LOWEST_JAVA} or later; {found} is {seen}")
-    return found
+        reported = output.splitlines()[0] if output else "an unknown version"
+        raise LocalError(f"Apache Kafka needs Java {LOWEST_JAVA} or later; {program} is {reported}")
+    return program
 
 
 def maven() -> str:
     """The program that resolves the jars; raises `LocalError` when there is none."""
-    found = _program("mvn", "MAVEN_HOME")
-    if found is None:
+    program = _program("mvn", "MAVEN_HOME")
+    if program is None:
         raise LocalError("Apache Kafka's jars are resolved by Maven: put mvn on the PATH, or set MAVEN_HOME")
-    return found
+    return program
 
 
 def require() -> None:
@@ -86,7 +86,7 @@ def _resolve(folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
         jars = Path(unfinished) / "jars"
         try:
-            done = subprocess.run(
+            run = subprocess.run(
                 # A repository of its own, so that nothing is left in the user's home.
                 [
                     *command,
@@ -101,12 +101,12 @@ def _resolve(folder: Path) -> None:
             )
         except subprocess.TimeoutExpired:
             raise LocalError(f"Maven has not resolved Apache Kafka's jars within {RESOLVE_SECONDS} s") from None
-        if done.returncode != 0 or not jars.is_dir():
-            lines = [line for line in done.stdout.splitlines() if "ERROR" in line]
-            raise LocalError(f"Maven cannot resolve {POM}: {lines[0] if lines else done.stderr}", done.stdout)
+        if run.returncode != 0 or not jars.is_dir():
+            lines = [line for line in run.stdout.splitlines() if "ERROR" in line]
+            raise LocalError(f"Maven cannot resolve {POM}: {lines[0] if lines else run.stderr}", run.stdout)
         try:
             jars.rename(folder)
         except OSError:
-            # Another run has just finished the same.
+            # Another process has just resolved the same jars.
             if not folder.exists():
                 raise

@@ -26,15 +26,15 @@ _ALREADY_INITIALISED = 23  # MongoDB's error code
 
 
 class ContainerMongoDB(InContainer, DocumentServer):
-    """MongoDB: a replica set of one node, which services reach as they would one of three."""
+    """MongoDB: a replica set of one node, which services reach like a set of three."""
 
     def environment(self) -> dict[str, str]:
         """The variables that point a service at it. The driver finds the primary itself."""
         return {"MONGODB_URI": f"mongodb://{HOST}:{self.port}/?replicaSet={_REPLICA_SET}"}
 
     def make(self) -> Any:
-        made = docker_container(MONGODB_IMAGE, self.port)
-        return made.with_command(
+        container = docker_container(MONGODB_IMAGE, self.port)
+        return container.with_command(
             [
                 "mongod",
                 *("--replSet", _REPLICA_SET, "--bind_ip_all", "--port", str(self.port)),
@@ -70,18 +70,18 @@ class ContainerPostgres(InContainer, PostgresServer):
         return self._drawn_password
 
     def make(self) -> Any:
-        made = docker_container(POSTGRES_IMAGE, self.port)
-        made.with_env("POSTGRES_DB", DATABASE).with_env("POSTGRES_USER", ROLE)
-        made.with_env("POSTGRES_PASSWORD", self.password).with_env("PGPORT", str(self.port))
-        return made
+        container = docker_container(POSTGRES_IMAGE, self.port)
+        container.with_env("POSTGRES_DB", DATABASE).with_env("POSTGRES_USER", ROLE)
+        container.with_env("POSTGRES_PASSWORD", self.password).with_env("PGPORT", str(self.port))
+        return container
 
     def answers(self) -> bool:
         # Docker opens the port before the server does, and while the cluster is being made the server answers on its
-        # socket only; so it is asked inside, by TCP.
+        # socket only; so the check runs inside, by TCP.
         if not self.running:
             return False
-        asked = ["pg_isready", f"--host={HOST}", f"--username={ROLE}", f"--dbname={DATABASE}"]
-        return bool(self._container.exec(asked).exit_code == 0)
+        command = ["pg_isready", f"--host={HOST}", f"--username={ROLE}", f"--dbname={DATABASE}"]
+        return bool(self._container.exec(command).exit_code == 0)
 
     def prepare(self) -> None:
         """Nothing: the image has made the database and its user."""

@@ -19,7 +19,7 @@ class Addresses:
     servers: Mapping[str, int] = field(default_factory=dict)
 
     def require(self, *names: str) -> dict[str, str]:
-        """The addresses of these services. Raises `LocalError` for one that is not known."""
+        """The addresses of these services. Raises `LocalError` for a service without a known address."""
         for name in names:
             if name not in self.services:
                 raise LocalError(f"the address of {name} is not known: give --url {name}=http://...")

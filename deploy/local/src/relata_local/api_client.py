@@ -30,7 +30,7 @@ class Api:
         self._client = httpx.Client(timeout=httpx.Timeout(timeout, connect=5.0), trust_env=False)
 
     def get(self, service: str, path: str, params: Mapping[str, Any] | None = None, *, patient: bool = True) -> Any:
-        """GET and decode. A patient one waits while the service says 503, up to a minute."""
+        """GET and decode. A patient request waits while the service says 503, up to a minute."""
         return self._request("GET", service, path, params=params, patient=patient).json()
 
     def put(self, service: str, path: str, body: Any) -> Any:

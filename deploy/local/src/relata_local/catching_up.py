@@ -54,17 +54,17 @@ def wait_until_applied(api: Api, progress: Progress) -> None:
             # What the views made of it, such as memberships, may have added to the logs meanwhile.
             applied = positions
         else:
-            pause(time.monotonic())  # the view has waited for some seconds before it said no
+            pause(time.monotonic())  # the view has waited for some seconds before it refused
 
 
 def has_applied(api: Api, view: str, positions: Mapping[str, int], status: Status) -> bool:
     """Whether a service's views hold everything up to these positions; true for a service that is not there."""
     if view not in api.urls:
         return True
-    read = {topic.split(".")[1] for projection in status[view]["projections"] for topic in projection["topics"]}
-    wanted = {source: position for source, position in positions.items() if source in read}
+    sources = {topic.split(".")[1] for projection in status[view]["projections"] for topic in projection["topics"]}
+    relevant = {source: position for source, position in positions.items() if source in sources}
     try:
-        api.get(view, _VIEWS[view], {**after(wanted), "limit": 1}, patient=False)
+        api.get(view, _VIEWS[view], {**after(relevant), "limit": 1}, patient=False)
     except ApiError as error:
         if error.status == httpx.codes.SERVICE_UNAVAILABLE:
             return False  # not yet

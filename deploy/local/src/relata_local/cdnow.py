@@ -112,16 +112,16 @@ def parse(lines: Iterable[str]) -> Iterable[Purchase]:
 
     A customer's equal rows on one day are told apart by their number within that day.
     """
-    of_the_day: Counter[tuple[str, str]] = Counter()
+    rows_of_day: Counter[tuple[str, str]] = Counter()
     for line in lines:
         columns = line.split()
         if not columns or columns[0] == "customer_id":
             continue
         customer, day, quantity, amount = columns if len(columns) == 4 else (columns[0], *columns[2:])
-        of_the_day[customer, day] += 1
+        rows_of_day[customer, day] += 1
         yield Purchase(
             customer=customer,
-            order_id=f"{customer}-{day}-{of_the_day[customer, day]}",
+            order_id=f"{customer}-{day}-{rows_of_day[customer, day]}",
             day=datetime.fromisoformat(day).replace(tzinfo=UTC),
             quantity=int(quantity),
             amount=Decimal(amount),

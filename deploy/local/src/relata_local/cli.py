@@ -104,12 +104,12 @@ def demo(
 
     def work(running: Stack) -> None:
         with Api(running.urls) as api, _progress(as_json) as progress:
-            found = demonstrate(api, history, progress)
-        agreed.append(found.agrees)
+            demonstration = demonstrate(api, history, progress)
+        agreed.append(demonstration.agrees)
         if as_json:
-            print_json(found.as_json())
+            print_json(demonstration.as_json())
         else:
-            show(found, out)
+            show(demonstration, out)
 
     run_in_foreground(stack, out, as_json=as_json, work=work, serve=not once)
     if agreed == [False]:
@@ -165,7 +165,7 @@ def tail(
     try:
         asyncio.run(print_events(addresses.kafka))
     except KeyboardInterrupt:
-        pass  # how one stops looking
+        pass  # Ctrl-C ends the listing
 
 
 @app.command("show")
@@ -180,12 +180,12 @@ def show_customer(
     addresses = find_addresses(data, _urls(url))
     with Api(addresses.require("customer360")) as api:
         try:
-            found = fetch(api, find_customer(api, customer), timeline)
+            customer_view = fetch(api, find_customer(api, customer), timeline)
         except ApiError as error:
             if error.code == "not_found":
                 raise LocalError(f"there is no customer {customer}") from error
             raise
-    _print(as_json, found, lambda out: out.print(page(found)))
+    _print(as_json, customer_view, lambda out: out.print(page(customer_view)))
 
 
 @load_app.command()
@@ -231,13 +231,13 @@ def _ports(base: int, chosen: list[str] | None) -> StackPorts:
 def _urls(given: list[str] | None) -> dict[str, str]:
     """The services' addresses from the environment, and from the options, which come first."""
     environment = {name: os.environ.get(f"RELATA_{name.upper()}_URL", "") for name in SERVICES}
-    found = {name: url for name, url in environment.items() if url}
+    urls = {name: url for name, url in environment.items() if url}
     for name, separator, url in (choice.partition("=") for choice in given or []):
         if name not in SERVICES or not separator or not url.startswith(("http://", "https://")):
             names = ", ".join(SERVICES)
             raise LocalError(f"--url {name}{separator}{url} does not say NAME=http://host:port with one of {names}")
-        found[name] = url
-    return found
+        urls[name] = url
+    return urls
 
 
 def _check_types(wanted: list[str], addresses: Addresses) -> None:

@@ -19,19 +19,19 @@ from relata_local.tables import Column, FittingTable
 def find_customer(api: Api, wanted: str) -> str:
     """The id of the customer that `wanted` names: an id, `email:a@b.c`, `external:system:value`, or a bare value.
 
-    A bare value is an email address when it holds an @, else a phone number. Raises `LocalError` when nobody or more
-    than one customer has that identifier.
+    A bare value is an email address when it holds an @, else a phone number. Raises `LocalError` when no customer
+    or more than one has that identifier.
     """
     try:
         return str(UUID(wanted))
     except ValueError:
         identifier = as_identifier(wanted)
-    found = api.get("customer360", "/v1/customers", {"identifier": identifier, "limit": 2})["items"]
-    if not found:
+    customers = api.get("customer360", "/v1/customers", {"identifier": identifier, "limit": 2})["items"]
+    if not customers:
         raise LocalError(f"no customer has the identifier {identifier}")
-    if len(found) > 1:
+    if len(customers) > 1:
         raise LocalError(f"several customers have the identifier {identifier}: use a customer id")
-    return str(found[0]["customer_id"])
+    return str(customers[0]["customer_id"])
 
 
 def as_identifier(wanted: str) -> str:
@@ -50,7 +50,7 @@ def as_identifier(wanted: str) -> str:
 
 
 def fetch(api: Api, customer_id: str, entries: int) -> dict[str, Any]:
-    """The 360 of a customer and the newest entries of the timeline. Raises `LocalError` for an unknown one."""
+    """The 360 of a customer and the newest entries of the timeline. Raises `LocalError` for an unknown customer."""
     path = f"/v1/customers/{customer_id}"
     customer = api.get("customer360", path)
     timeline = api.get("customer360", f"{path}/timeline", {"limit": max(1, entries)})
@@ -117,9 +117,9 @@ def _segments(customer: Mapping[str, Any]) -> Panel:
 
 
 def _profile(customer: Mapping[str, Any]) -> Panel | None:
-    known = {**customer["profile"], **customer["attributes"]}
+    facts = {**customer["profile"], **customer["attributes"]}
     preferences = customer.get("preferences")
-    rows = {key: _value(value) for key, value in known.items() if value is not None and key != "name"}
+    rows = {key: _value(value) for key, value in facts.items() if value is not None and key != "name"}
     if preferences:
         rows |= {f"prefers {key}": _value(value) for key, value in preferences.items() if value}
     return _facts("Profile", rows) if rows else None
@@ -130,8 +130,8 @@ def _interactions(customer: Mapping[str, Any]) -> Panel | None:
     if not interactions["count"]:
         return None
     rows = {"all": f"{interactions['count']:,}, last {_day(interactions['last_at'])}"}
-    for channel, known in sorted(interactions["by_channel"].items()):
-        rows[channel] = f"{known['count']:,}, last {_day(known['last_at'])}"
+    for channel, summary in sorted(interactions["by_channel"].items()):
+        rows[channel] = f"{summary['count']:,}, last {_day(summary['last_at'])}"
     return _facts("Interactions", rows)
 
 

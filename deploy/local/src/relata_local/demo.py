@@ -69,7 +69,7 @@ SEGMENTS = (
 )
 
 SURVEY_KEY = "recommendation"
-# Published and left without answers: the data has none, and made-up ones would be taken for real.
+# Published and left without answers: the data has none, and made-up answers would be taken for real.
 SURVEY = {
     "title": "Would you recommend us?",
     "questions": [
@@ -96,7 +96,7 @@ class Demonstration:
     @property
     def agrees(self) -> bool:
         """Whether totals and segment sizes are those of the file. With other data beside it, only the totals count."""
-        sizes = all(found["members"] == found["in_file"] for found in self.segments.values())
+        sizes = all(segment["members"] == segment["in_file"] for segment in self.segments.values())
         return self.loaded.agrees and (sizes or self.loaded.besides != Totals())
 
     def as_json(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Demonstration:
 
 
 def demonstrate(api: Api, history: History, progress: Progress) -> Demonstration:
-    """Load, define the segments, publish the survey, wait for all of it, and look at it. Again: nothing doubles."""
+    """Load, define the segments, publish the survey, wait, and read the results. A second run adds nothing."""
     started = time.monotonic()
     loaded = load(api, history, progress)
     versions = {
@@ -125,7 +125,7 @@ def demonstrate(api: Api, history: History, progress: Progress) -> Demonstration
     best = history.best_customer()
     if best not in loaded.customer_ids:
         raise LocalError(f"customer {best} was rejected: {loaded.rejected[:1]}")
-    found = {
+    segments = {
         segment.key: {
             "name": segment.name,
             "members": sizes[segment.key],
@@ -134,7 +134,7 @@ def demonstrate(api: Api, history: History, progress: Progress) -> Demonstration
         for segment in SEGMENTS
     }
     customer = fetch(api, loaded.customer_ids[best], _TIMELINE_ENTRIES)
-    return Demonstration(loaded, found, customer, time.monotonic() - started, api.urls)
+    return Demonstration(loaded, segments, customer, time.monotonic() - started, api.urls)
 
 
 def show(found: Demonstration, console: Console) -> None:
@@ -172,7 +172,7 @@ def show_load(loaded: Load, console: Console) -> None:
 
 
 def _wait_until_evaluated(api: Api, progress: Progress, versions: Mapping[str, int]) -> None:
-    """Wait until everybody has been evaluated against these versions of the segments."""
+    """Wait until all customers have been evaluated against these versions of the segments."""
     task = progress.add_task("Segments evaluated", total=None)
     last, moved = -1, time.monotonic()
     while True:

@@ -30,7 +30,7 @@ class StackDisplay:
         self.ready_after: dict[str, float] = {}
 
     def note_ready(self, server: ManagedServer) -> None:
-        """Remember how long it took until this one was ready."""
+        """Remember how long it took until this server was ready."""
         self.ready_after[server.name] = time.monotonic() - self._began
 
     def state(self, server: ManagedServer) -> str:

@@ -41,7 +41,7 @@ class DocumentServer(ManagedServer):
 
     def launch(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        # An explicit file, because it would otherwise take settings from the user's home or from /etc.
+        # An explicit file, because SecantusDB would otherwise read settings from the user's home or from /etc.
         configuration = self._folder / "secantusd.toml"
         configuration.write_text(_CONFIGURATION.format(cache_size=self._cache_size))
         self._spawn(
@@ -69,7 +69,7 @@ class DocumentServer(ManagedServer):
     @staticmethod
     def _program() -> Path:
         beside_python = Path(sys.executable).with_name("secantusd-py")
-        found = beside_python if beside_python.exists() else shutil.which("secantusd-py")
-        if not found:
+        program = beside_python if beside_python.exists() else shutil.which("secantusd-py")
+        if not program:
             raise LocalError("the document store's program secantusd-py is not installed: pip install secantusdb")
-        return Path(found)
+        return Path(program)

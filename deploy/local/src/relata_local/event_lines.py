@@ -8,7 +8,7 @@ from relata_local.tail import PassedEvent
 
 
 def one_line(event: PassedEvent) -> str:
-    """An event for people: when, who says it, what, about whom, and what matters in it."""
+    """An event for people: its time, source, type and subject, and what matters in it."""
     when = event.headers.get("ce_time", "")[:19].replace("T", " ")
     subject = event.headers.get("ce_subject", "")[:8]
     source = f"{event.source}:{event.position}"
@@ -20,7 +20,7 @@ def gist(event: PassedEvent) -> str:
     data = event.data
     match event.type:
         case "CustomerIdentified":
-            return "known as " + " ".join(_identifier(known) for known in data.get("identifiers", []))
+            return "known as " + " ".join(_identifier(identifier) for identifier in data.get("identifiers", []))
         case "IdentityLinked":
             return "also " + _identifier(data.get("identifier", {}))
         case "CustomerDetailsChanged" | "PreferencesChanged":
@@ -48,8 +48,10 @@ def gist(event: PassedEvent) -> str:
             return ""
 
 
-def _identifier(known: Mapping[str, Any]) -> str:
-    return ":".join(str(part) for part in (known.get("type"), known.get("system"), known.get("value")) if part)
+def _identifier(identifier: Mapping[str, Any]) -> str:
+    return ":".join(
+        str(part) for part in (identifier.get("type"), identifier.get("system"), identifier.get("value")) if part
+    )
 
 
 def _values(data: Mapping[str, Any]) -> str:
@@ -58,5 +60,5 @@ def _values(data: Mapping[str, Any]) -> str:
 
 
 def _answer(answer: Mapping[str, Any]) -> str:
-    given = next((answer[kind] for kind in ("number", "choice", "text") if answer.get(kind) is not None), "-")
-    return f"{answer.get('question')}={given}"
+    value = next((answer[kind] for kind in ("number", "choice", "text") if answer.get(kind) is not None), "-")
+    return f"{answer.get('question')}={value}"

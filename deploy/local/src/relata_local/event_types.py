@@ -1,4 +1,4 @@
-"""Which public event types there are, as a running service tells; names that are none are refused with the nearest."""
+"""Which public event types there are, as a running service tells; an unknown name is refused with the nearest."""
 
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
@@ -16,9 +16,9 @@ def known_types(services: Mapping[str, str]) -> set[str] | None:
     with Api(services, timeout=_SECONDS) as api:
         for service in services:
             try:
-                return {str(item["type"]) for item in api.get(service, "/schemas", patient=False)["items"]}
+                return {str(schema["type"]) for schema in api.get(service, "/schemas", patient=False)["items"]}
             except LocalError:
-                continue  # not there, not ready, or older than the list: another one may tell
+                continue  # not there, not ready, or older than the list: another service may tell
     return None
 
 

@@ -32,20 +32,20 @@ class InstalledService:
 def installed_services() -> dict[str, InstalledService]:
     """Every service that is installed here, in the order of their ports.
 
-    A service's port is the one that its own `main.py` names. One that names a port of another, or of a server, gets
-    the first that is free. Raises `LocalError` for a service that names no port.
+    A service's port is the one that its own `main.py` names. A service that names the port of another service, or
+    of a server, gets the first free port. Raises `LocalError` for a service that names no port.
     """
-    found: dict[str, InstalledService] = {}
+    services: dict[str, InstalledService] = {}
     for command in entry_points(group="console_scripts"):
-        named = _COMMAND.fullmatch(command.name)
-        if named is None or command.value != f"{named[1]}_service.main:main" or named[1] in found:
+        match = _COMMAND.fullmatch(command.name)
+        if match is None or command.value != f"{match[1]}_service.main:main" or match[1] in services:
             continue
-        package = find_spec(f"{named[1]}_service")
+        package = find_spec(f"{match[1]}_service")
         if package is None or package.origin is None:
             continue  # what is left of a distribution whose folder has gone
         main = Path(package.origin).with_name("main.py")
-        found[named[1]] = InstalledService(named[1], declared_port(main), _purpose(command))
-    return {service.name: service for service in without_collisions(found.values())}
+        services[match[1]] = InstalledService(match[1], declared_port(main), _purpose(command))
+    return {service.name: service for service in without_collisions(services.values())}
 
 
 def declared_port(main: Path) -> int:
@@ -59,15 +59,15 @@ def declared_port(main: Path) -> int:
 
 
 def without_collisions(services: Iterable[InstalledService]) -> list[InstalledService]:
-    """The services with a port each, ordered by it. Of two that declare the same one the first by name keeps it."""
+    """The services with a port each, ordered by it. Of two that declare the same port, the first by name keeps it."""
     taken: dict[int, InstalledService] = {}
-    late: list[InstalledService] = []
+    displaced: list[InstalledService] = []
     for service in sorted(services, key=lambda service: (service.port, service.name)):
         if service.port < FIRST_PORT or service.port in taken or _is_servers(service.port):
-            late.append(service)
+            displaced.append(service)
         else:
             taken[service.port] = service
-    for service in late:
+    for service in displaced:
         port = FIRST_PORT
         while port in taken or _is_servers(port):
             port += 1

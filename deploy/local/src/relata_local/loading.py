@@ -97,9 +97,9 @@ def _identify(api: Api, history: History, progress: Progress, outcome: Load) -> 
             outcome.customer_ids[customer] = answer["customer_id"]
             created += bool(answer["created"])
             _note_position(outcome, "contacts", answer)
-        known = sum(customer in outcome.customer_ids for customer in chunk)
+        identified = sum(customer in outcome.customer_ids for customer in chunk)
         outcome.created += Totals(customers=created)
-        outcome.present += Totals(customers=known - created)
+        outcome.present += Totals(customers=identified - created)
         progress.advance(task, len(chunk))
 
 

@@ -15,7 +15,7 @@ HOST = "127.0.0.1"
 _LOWEST_FREE = 15000
 _DEFAULT_EPHEMERAL = 32768
 
-_given: set[int] = set()  # by this process, so that two servers that have not started yet never get the same one
+_given: set[int] = set()  # by this process, so that two servers that have not started yet never get the same port
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class PostgresServer(ManagedServer):
 
     def prepare(self) -> None:
         password = self.password
-        done = subprocess.run(
+        psql = subprocess.run(
             [
                 binaries(server_user()) / "psql",
                 *("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"),
@@ -117,8 +117,8 @@ class PostgresServer(ManagedServer):
             text=True,
             env=_environment() | {"PGPASSWORD": password},
         )
-        if done.returncode != 0:
-            raise StartFailed(self.name, "could not make its database", done.stderr.strip())
+        if psql.returncode != 0:
+            raise StartFailed(self.name, "could not make its database", psql.stderr.strip())
 
     def signal_stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         """Ask it to stop: fast ends sessions and writes a checkpoint, immediate leaves recovery to the next start."""
@@ -132,7 +132,7 @@ class PostgresServer(ManagedServer):
         self.wait_stopped()
 
     def _make_cluster(self, programs: Path, uid: int | None, gid: int | None) -> None:
-        """Run initdb in a draft folder, so that an interrupted one is never taken for a cluster."""
+        """Run initdb in a draft folder, so that an interrupted run is never taken for a cluster."""
         draft = self._cluster / "draft"
         shutil.rmtree(draft, ignore_errors=True)
         password = secrets.token_urlsafe(24)
@@ -144,7 +144,7 @@ class PostgresServer(ManagedServer):
         if uid is not None and gid is not None:
             os.chown(secret, uid, gid)
         try:
-            made = subprocess.run(
+            initdb = subprocess.run(
                 [
                     programs / "initdb",
                     *("-D", draft, "-U", "postgres", f"--pwfile={secret}", "--auth=scram-sha-256", "--encoding=UTF8"),
@@ -162,8 +162,8 @@ class PostgresServer(ManagedServer):
             )
         finally:
             secret.unlink(missing_ok=True)
-        if made.returncode != 0:
-            raise StartFailed(self.name, "could not make its cluster", made.stderr.strip())
+        if initdb.returncode != 0:
+            raise StartFailed(self.name, "could not make its cluster", initdb.stderr.strip())
         draft.rename(self._cluster / "cluster")
 
     def _end_survivors(self) -> None:

@@ -116,7 +116,7 @@ class ManagedServer(ABC):
             process = psutil.Process(int(pid))
             same = abs(process.create_time() - float(created)) < 1 and process.status() != psutil.STATUS_ZOMBIE
         except (OSError, ValueError, psutil.NoSuchProcess):
-            return None  # no file, an unreadable one, or a process that has gone
+            return None  # no file, an unreadable file, or a process that has gone
         return process if same else None
 
     def log_tail(self, lines: int = 15) -> str:
@@ -176,12 +176,12 @@ def kill_tree(process: psutil.Process) -> None:
 
 def end_leftovers(servers: Sequence[ManagedServer]) -> None:
     """End what an earlier, killed parent left running, in order first and by force when that takes too long."""
-    found = [(server, process) for server in servers if (process := server.leftover()) is not None]
-    for server, process in found:
+    leftovers = [(server, process) for server in servers if (process := server.leftover()) is not None]
+    for server, process in leftovers:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(server.stop_signal)
-    deadline = time.monotonic() + max((server.stop_seconds for server, _ in found), default=0)
-    for _, process in found:
+    deadline = time.monotonic() + max((server.stop_seconds for server, _ in leftovers), default=0)
+    for _, process in leftovers:
         while is_alive(process):
             if time.monotonic() > deadline:
                 kill_tree(process)
@@ -189,12 +189,12 @@ def end_leftovers(servers: Sequence[ManagedServer]) -> None:
             time.sleep(POLL_SECONDS)
     # A process that waits to be reaped may have threads that have not ended yet, and these keep its port.
     deadline = time.monotonic() + 5
-    while not all(is_free(server.port) for server, _ in found) and time.monotonic() < deadline:
+    while not all(is_free(server.port) for server, _ in leftovers) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether a process still does anything; one that only waits to be reaped does not."""
+    """Whether a process still does anything; a process that only waits to be reaped does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

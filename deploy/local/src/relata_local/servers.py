@@ -84,7 +84,7 @@ class EmbeddedServers:
     ) -> None:
         """Prepare servers with their data under `data`; a port of 0, the default, means a free one.
 
-        `broker` makes another broker than the embedded one, from the data folder and its port.
+        `broker` makes another broker than the embedded broker, from the data folder and its port.
         """
         self.data = DataFolder(Path(data))
         wanted = ports or ServerPorts()
@@ -128,9 +128,9 @@ class EmbeddedServers:
         """
         self.data.acquire()
         try:
-            everyone = [*beside, *self.all]
-            end_leftovers(everyone)
-            require_free({server.name: server.port for server in everyone})
+            servers = [*beside, *self.all]
+            end_leftovers(servers)
+            require_free({server.name: server.port for server in servers})
             start_all(self.all, cancelled=cancelled, on_change=on_change, on_ready=on_ready)
         except BaseException:
             self.data.release()

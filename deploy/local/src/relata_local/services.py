@@ -72,7 +72,7 @@ class ServiceProcess(ManagedServer):
         self.waits_for = ""
         defaults = {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO"}
         address = {"HTTP_HOST": HOST, "HTTP_PORT": str(self.port)}
-        # The settings below are ours to give; one that was meant for another process would send a service elsewhere.
+        # The settings below are ours to give; a setting meant for another process would send a service elsewhere.
         inherited = inherited_environment("HTTP_HOST", "HTTP_PORT", "KAFKA_", "MONGODB_", "POSTGRES_", "PG")
         self._spawn(
             [sys.executable, "-m", self._module, self.role],

@@ -76,8 +76,8 @@ class Stack:
     ) -> None:
         """Start the servers, then the services, and wait until all are ready.
 
-        All ports are checked before anything starts. When one cannot start, all are stopped, and `StartFailed` holds
-        the end of its log.
+        All ports are checked before anything starts. When a process cannot start, all are stopped, and
+        `StartFailed` holds the end of its log.
         """
         services = list(self.services.values())
         for service in services:
@@ -114,7 +114,7 @@ class Stack:
 
     def _write_run_file(self) -> None:
         draft = self.data / f"{RUN_FILE}.draft"
-        found: dict[str, Any] = {
+        run_state: dict[str, Any] = {
             "pid": os.getpid(),
             "services": self.urls,
             "kafka": self.servers.kafka_bootstrap,
@@ -122,5 +122,5 @@ class Stack:
             "postgres": self.servers.postgres.address,
             "servers": {server.name: server.port for server in self.servers.all},
         }
-        draft.write_text(json.dumps(found, indent=2) + "\n")
+        draft.write_text(json.dumps(run_state, indent=2) + "\n")
         draft.replace(self.data / RUN_FILE)

