@@ -19,6 +19,7 @@ from crm_shared.kafka import Kafka
 from crm_shared.mongo import Document
 from crm_shared.projections import Failure
 from crm_shared.projections.consumer import Consumer
+from crm_shared.projections.progress_keeper import Note
 from crm_shared.publishing.batches import in_batches, send_in_order
 from crm_shared.settings import Settings
 
@@ -36,6 +37,7 @@ class Nothing:
     topics = (TOPIC,)
     handles = HANDLES
     generation = 1
+    gather_seconds = 0.0
 
     def __init__(self, name: str, expected: int) -> None:
         self.name = name
@@ -46,11 +48,14 @@ class Nothing:
     async def prepare(self, generation: int) -> None:
         """Nothing to create."""
 
-    async def apply(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
+    async def apply(self, events: Sequence[PublicEvent], note: Note | None = None) -> Mapping[str, Failure]:
         self.clock.note(len(events))
         if self.clock.total >= self._expected:
             self.done.set()
         return {}
+
+    def sealed(self) -> None:
+        """Nothing is held."""
 
     def take_over(self, partitions: frozenset[int]) -> None:
         """Nothing is held."""

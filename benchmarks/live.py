@@ -20,6 +20,7 @@ from crm_shared.kafka import Kafka
 from crm_shared.mongo import DURABLE, Document
 from crm_shared.projections import DocumentProjection, Failure, Projection
 from crm_shared.projections.consumer import Consumer
+from crm_shared.projections.progress_keeper import Note
 from crm_shared.settings import Settings
 
 NAME = "live"
@@ -40,8 +41,8 @@ class Counting(DocumentProjection):
         self._left = 0
         self._done = asyncio.Event()
 
-    async def apply(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
-        failures = await super().apply(events)
+    async def apply(self, events: Sequence[PublicEvent], note: Note | None = None) -> Mapping[str, Failure]:
+        failures = await super().apply(events, note)
         assert not failures, failures
         self._left -= len(events)
         if self._left <= 0:

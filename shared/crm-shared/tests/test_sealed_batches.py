@@ -7,10 +7,9 @@ import pytest
 import pytest_asyncio
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import AutoReconnect
 
 from crm_shared.mongo import Document, Documents, WriteConflict
-from crm_shared.mongo.documents import MARKS, SEALED_BYTES
+from crm_shared.mongo.documents import SEALED_BYTES
 from crm_shared.settings import Settings
 
 NAMES = ["Lan", "Minh", "Đức", "Thảo"]
@@ -92,32 +91,3 @@ async def test_a_batch_that_does_not_fit_into_one_command_is_written_all_the_sam
     await write(documents, bought=2, note="x" * (SEALED_BYTES // 3))
 
     assert [one["bought"] for one in await stored(database)] == [2, 2, 2, 2]
-
-
-async def test_what_an_unsealed_batch_has_left_is_made_durable_before_it_is_read(
-    database: AsyncDatabase[Document], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Given a batch whose command was carried out and whose seal was not: the second attempt finds it applied
-    documents = Documents(database, "people")
-    await write(documents, bought=1)
-    assert await marks(database) == 1
-
-    async def cut(self: Documents, last: Document) -> None:
-        raise AutoReconnect("cut")
-
-    monkeypatch.setattr(Documents, "_seal", cut)
-    with pytest.raises(AutoReconnect):
-        await write(documents, bought=2)
-    assert await marks(database) == 1
-
-    # When the documents are read again, then a durable write comes first; and none when there is no doubt
-    found = await documents.load(NAMES)
-    assert [one["bought"] for one in found.values() if one] == [2, 2, 2, 2]
-    assert await marks(database) == 2
-    await documents.load([*NAMES, "Hoa"])
-    assert await marks(database) == 2
-
-
-async def marks(database: AsyncDatabase[Document]) -> int:
-    found = await database[MARKS].find_one({"_id": "people"})
-    return found["marks"] if found else 0

@@ -78,12 +78,13 @@ class BrokerServer(KafkaBroker):
     def environment(self) -> dict[str, str]:
         """The variables that point a service at this broker.
 
-        It knows no idempotent producers, looks rarely for new records, and lets a group wait for most of its session
-        timeout to form, and for more than twice that when a member has left.
+        It knows no idempotent producers, keeps a reader waiting although it has records, and lets a group wait for most
+        of its session timeout to form, and for more than twice that when a member has left.
         """
         return super().environment() | {
             "KAFKA_ENABLE_IDEMPOTENCE": "false",
-            "KAFKA_FETCH_MAX_WAIT_MS": "20",
+            "KAFKA_FETCH_MAX_WAIT_MS": "1",
+            "KAFKA_FETCH_PAUSE_MS": "10",
             "KAFKA_SESSION_TIMEOUT_MS": "3000",
         }
 

@@ -58,8 +58,10 @@ ACTIVITIES = Projection(
     collection="activities",
     fold=fold,
     document_id=activity_id,
-    # An activity is written once: holding it longer than a batch takes memory and saves nothing.
+    # Holding an activity longer than a batch takes memory and saves nothing.
+    written_once=True,
     kept=0,
+    gather_seconds=0.05,
     indexes={
         "activities": [IndexModel([("customer_id", ASCENDING), ("occurred_at", DESCENDING), ("_id", DESCENDING)])]
     },

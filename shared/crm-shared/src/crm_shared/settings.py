@@ -30,6 +30,8 @@ class Settings(BaseSettings):
     kafka_enable_idempotence: bool = True
     # Less only for brokers that let a reader wait although there is something new, such as the embedded one.
     kafka_fetch_max_wait_ms: int = Field(100, ge=1)
+    # More only for such brokers: how long a reader waits by itself until it asks again.
+    kafka_fetch_pause_ms: int = Field(0, ge=0)
     # Less only for brokers that let a group wait for it to form, such as the embedded one.
     kafka_session_timeout_ms: int = Field(10_000, ge=1_000)
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"

@@ -159,6 +159,7 @@ FACTS = Projection(
     # Everybody of a partition is found by it, to be evaluated.
     lookup=Lookup("customers_lookup", lambda document: {}, by_partition=True),
     indexes={"customers_lookup": [IndexModel([("partition", 1), ("_id", 1)])]},
+    gather_seconds=0.05,
     # Without memberships, which the first layout kept in the same document.
     layout=2,
 )

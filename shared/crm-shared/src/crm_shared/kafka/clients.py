@@ -12,6 +12,8 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup
 from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.protocol.metadata import MetadataRequest
 
+from crm_shared.kafka.pace import Pace
+
 DELIVERY_SECONDS = 20.0
 COMMIT_SECONDS = 10.0
 STOP_SECONDS = 5.0
@@ -59,9 +61,14 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped
     which looks as if the caller had been cancelled, and leaves connections open.
     """
 
+    def __init__(self, *topics: str, pace: Pace, **options: Any) -> None:
+        super().__init__(*topics, **options)
+        self._pace = pace
+
     async def start(self) -> None:
         """Connect."""
         await _start(super().start())
+        self._pace.set(self._fetcher)
 
     def keep_to(self, cluster: str) -> None:
         """Read from no other cluster; the reader has to find out that its cluster is gone."""

@@ -12,6 +12,8 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
 
 from crm_shared.kafka.clients import Admin, Consumer, Producer
+from crm_shared.kafka.cluster_watch import ClusterWatch
+from crm_shared.kafka.pace import Pace
 from crm_shared.kafka.partitioning import murmur2, murmur2_of_all
 from crm_shared.settings import Settings
 
@@ -37,6 +39,7 @@ class Kafka:
         self._replication_factor = settings.kafka_replication_factor
         self._idempotence = settings.kafka_enable_idempotence
         self._fetch_wait_ms = settings.kafka_fetch_max_wait_ms
+        self._fetch_pause = settings.kafka_fetch_pause_ms / 1000
         self._session_timeout_ms = settings.kafka_session_timeout_ms
         self._addresses = settings.kafka_bootstrap_servers
         self._security: dict[str, Any] = {"security_protocol": settings.kafka_security_protocol}
@@ -49,6 +52,7 @@ class Kafka:
                 "sasl_plain_password": settings.kafka_sasl_password,
             }
         self._connection: dict[str, Any] = {"bootstrap_servers": self._addresses, **self._security}
+        self.watch = ClusterWatch(self.admin)
 
     def producer(self) -> Producer:
         """A producer that counts a record as sent when all in-sync replicas have it."""
@@ -60,25 +64,29 @@ class Kafka:
             request_timeout_ms=10_000,
         )
 
-    def consumer(self, *topics: str, group: str | None) -> Consumer:
+    def consumer(self, *topics: str, group: str | None, gather: float = 0.0) -> Consumer:
         """A consumer that commits only when told to and starts at the beginning.
 
-        The range assignor gives one member the same partition number of every topic.
+        The range assignor gives one member the same partition number of every topic. `gather` is how long records may
+        gather at the broker after some have come (s).
         """
         return Consumer(
             *topics,
+            pace=Pace(gather, self._fetch_pause),
             **self._connection,
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             partition_assignment_strategy=[RangePartitionAssignor],
             fetch_max_wait_ms=self._fetch_wait_ms,
+            # How often the client looks around although nothing happened.
+            consumer_timeout_ms=1_000,
             max_partition_fetch_bytes=2 * 1024 * 1024,
             request_timeout_ms=10_000,
             session_timeout_ms=self._session_timeout_ms,
             # How long a join waits for a member that is busy; the request that waits must not give up first.
             rebalance_timeout_ms=7_000,
-            heartbeat_interval_ms=self._session_timeout_ms // 5,
+            heartbeat_interval_ms=self._session_timeout_ms // 4,
         )
 
     def admin(self) -> AIOKafkaAdminClient:
@@ -138,9 +146,3 @@ class Kafka:
             # be lost with one broker.
             topic_configs={**keeping, "min.insync.replicas": str(max(1, self._replication_factor - 1))},
         )
-
-
-async def cluster_id(admin: AIOKafkaAdminClient) -> str:
-    """The id of the cluster that the client is connected to now."""
-    described = await admin.describe_cluster()
-    return str(described["cluster_id"])

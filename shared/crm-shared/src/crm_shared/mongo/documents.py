@@ -1,9 +1,10 @@
 """Documents of a view: held in memory by the process that owns their partitions, written once per batch."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import bson
 from bson.raw_bson import RawBSONDocument
@@ -11,6 +12,9 @@ from pymongo import ReplaceOne, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
+
+if TYPE_CHECKING:
+    from crm_shared.mongo.one_command import OneCommand
 
 Document = dict[str, Any]
 PartitionOf = Callable[[bytes], int]
@@ -20,13 +24,11 @@ PartitionOf = Callable[[bytes], int]
 DURABLE = WriteConcern(w="majority", j=True)
 # Some 5 KB each in memory; a process should stay below 150 MB.
 DOCUMENTS_KEPT = 8_000
-# The collection of the marks by which what was written before is made durable.
-MARKS = "durability_marks"
 # With fewer documents the seal is no gain.
 SEALED_FROM = 3
 # What is sure to fit into one command.
 SEALED_BYTES = 16 * 1024 * 1024
-_DUPLICATE_KEY = 11000
+DUPLICATE_KEY = 11000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,20 @@ class Lookup:
         if self.by_partition:
             entry["partition"] = partition_of(document_id.encode())
         return entry
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a batch writes to one collection of documents: new ones, changed ones, and entries of the lookup."""
+
+    new: list[Document] = field(default_factory=list)
+    changed: list[Document] = field(default_factory=list)
+    entries: list[Document] = field(default_factory=list)
+
+    @property
+    def documents(self) -> Iterator[Document]:
+        """The documents, as they are to be."""
+        return chain(self.new, self.changed)
 
 
 class WriteConflict(Exception):
@@ -79,11 +95,10 @@ class Documents:
         self.entries: AsyncCollection[Document] | None = (
             database.get_collection(lookup.collection, write_concern=DURABLE) if lookup else None
         )
-        self._marks: AsyncCollection[Document] = database.get_collection(MARKS, write_concern=DURABLE)
         self._kept: OrderedDict[str, Document | None] = OrderedDict()
         self._limit = limit
-        # Whether the store may hold documents that are not durable: a batch may have ended before its seal.
-        self._unsealed = True
+        # Those that were inserted since the last seal.
+        self._new: set[str] = set()
 
     def not_held(self, ids: Iterable[str]) -> list[str]:
         """Those that `load` will read from the store."""
@@ -100,8 +115,6 @@ class Documents:
         wanted = dict.fromkeys(ids)
         missing = [document_id for document_id in wanted if document_id not in self._kept]
         if missing:
-            if self._unsealed:
-                await self._mark()
             stored: dict[str, Document | None] = dict.fromkeys(missing)
             async for document in self.collection.find({"_id": {"$in": missing}}):
                 stored[document["_id"]] = document
@@ -114,10 +127,57 @@ class Documents:
             self._kept.popitem(last=False)
         return loaded
 
-    async def _mark(self) -> None:
-        """Make durable whatever was written so far, so that what is read afterwards cannot be lost any more."""
-        await self._marks.update_one({"_id": self.collection.name}, {"$inc": {"marks": 1}}, upsert=True)
-        self._unsealed = False
+    def changes(self, documents: Mapping[str, Document]) -> "Changes":
+        """What writing these documents, which `load` returned (or did not find), comes to in the store."""
+        changes = Changes()
+        for document_id, document in documents.items():
+            before = self._kept.get(document_id)
+            revision = before["revision"] if before else 0
+            after = {**document, "_id": document_id, "revision": revision + 1}
+            (changes.new if before is None else changes.changed).append(after)
+            if self.lookup and (before is None or self.lookup.fields(before) != self.lookup.fields(after)):
+                changes.entries.append(self.entry(document_id, after))
+        return changes
+
+    def add_entries(self, command: "OneCommand", changes: "Changes") -> None:
+        """Add the entries to a command; refused where there is one already, or one of a later revision."""
+        if self.entries is not None:
+            for entry in changes.entries:
+                if entry["revision"] == 1:
+                    command.insert(self.entries, entry)
+                else:
+                    command.replace(self.entries, _not_later(entry), entry)
+
+    def add_documents(self, command: "OneCommand", changes: "Changes", *, without_new: bool = False) -> None:
+        """Add the documents to a command; refused where one is not as it was before."""
+        for document in () if without_new else changes.new:
+            command.insert(self.collection, document)
+        for document in changes.changed:
+            command.replace(self.collection, _before(document), document)
+
+    async def insert(self, new: Sequence[Document]) -> None:
+        """Insert documents, durably. Raises `WriteConflict` when one exists; the others are written."""
+        try:
+            await self.collection.insert_many(new, ordered=False)
+        except BulkWriteError as error:
+            self.forget(document["_id"] for document in new)
+            if not _only_duplicates(error):
+                raise
+            raise WriteConflict("a document was created by another process") from error
+
+    def wrote(self, changes: "Changes") -> None:
+        """They are in the store: hold them for the next batches."""
+        for document in changes.documents:
+            self._kept[document["_id"]] = document
+        self._new.update(document["_id"] for document in changes.new)
+
+    def holds_new(self, changes: "Changes") -> bool:
+        """Whether one of the documents to be changed was inserted since the last seal, and so may be lost."""
+        return any(document["_id"] in self._new for document in changes.changed)
+
+    def sealed(self) -> None:
+        """Everything that was written so far is durable."""
+        self._new.clear()
 
     async def write(self, documents: Mapping[str, Document]) -> None:
         """Write documents that `load` returned (or did not find), changed by their fold.
@@ -126,24 +186,14 @@ class Documents:
         """
         if not documents:
             return
-        new: list[Document] = []
-        changed: list[Document] = []
-        written: dict[str, Document] = {}
-        entries: list[Document] = []
-        for document_id, document in documents.items():
-            before = self._kept.get(document_id)
-            revision = before["revision"] if before else 0
-            after = {**document, "_id": document_id, "revision": revision + 1}
-            written[document_id] = after
-            if self.lookup and (before is None or self.lookup.fields(before) != self.lookup.fields(after)):
-                entries.append(self.entry(document_id, after))
-            (new if before is None else changed).append(after)
+        changes = self.changes(documents)
+        entries = changes.entries
         try:
             await self._write_entries(entries)
-            if new:
-                await self.collection.insert_many(new, ordered=False)
-            if changed:
-                await self._replace(changed)
+            if changes.new:
+                await self.collection.insert_many(changes.new, ordered=False)
+            if changes.changed:
+                await self._replace(changes.changed)
         except BulkWriteError as error:
             self.forget(documents)
             if not _only_duplicates(error):
@@ -157,7 +207,7 @@ class Documents:
         except BaseException:
             self.forget(documents)
             raise
-        self._kept.update(written)
+        self.wrote(changes)
 
     async def _replace(self, changed: Sequence[Document]) -> None:
         """Replace documents durably, each guarded by the revision before."""
@@ -217,10 +267,7 @@ class Documents:
                 # Written before, and then its document was not.
                 later += [new[write_error["index"]] for write_error in error.details["writeErrors"]]
         if later:
-            operations = [
-                ReplaceOne({"_id": entry["_id"], "revision": {"$lte": entry["revision"]}}, entry, upsert=True)
-                for entry in later
-            ]
+            operations = [ReplaceOne(_not_later(entry), entry, upsert=True) for entry in later]
             try:
                 await self.entries.bulk_write(operations, ordered=False)
             except BulkWriteError as error:
@@ -235,14 +282,17 @@ class Documents:
 
     def forget(self, ids: Iterable[str]) -> None:
         """Read these again the next time."""
-        self._unsealed = True
         for document_id in ids:
             self._kept.pop(document_id, None)
 
     def forget_all(self) -> None:
         """Read everything again: partitions may have been somebody else's in between."""
-        self._unsealed = True
         self._kept.clear()
+        self._new.clear()
+
+
+def _not_later(entry: Document) -> Document:
+    return {"_id": entry["_id"], "revision": {"$lte": entry["revision"]}}
 
 
 def _before(after: Document) -> Document:
@@ -255,4 +305,4 @@ def _require(all_matched: bool) -> None:
 
 
 def _only_duplicates(error: BulkWriteError) -> bool:
-    return all(write_error["code"] == _DUPLICATE_KEY for write_error in error.details["writeErrors"])
+    return all(write_error["code"] == DUPLICATE_KEY for write_error in error.details["writeErrors"])

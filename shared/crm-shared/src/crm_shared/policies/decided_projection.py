@@ -10,6 +10,7 @@ from crm_shared.mongo.documents import Document
 from crm_shared.policies.policy import Resources, ViewPolicy
 from crm_shared.policies.submitting import run_planned, submissions
 from crm_shared.projections.document_projection import DocumentProjection, Step
+from crm_shared.projections.progress_keeper import Note
 from crm_shared.projections.projection import Failure, Projection
 
 
@@ -43,10 +44,10 @@ class DecidedProjection(DocumentProjection):
         """What the decisions ask for beside events."""
         await self.decisions.work(self)
 
-    async def apply(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
+    async def apply(self, events: Sequence[PublicEvent], note: Note | None = None) -> Mapping[str, Failure]:
         """Fold, decide, store the decisions, write. Raises when a store cannot be reached."""
         async with self.busy:
-            return await super().apply(events)
+            return await super().apply(events, note)
 
     async def load(self, ids: Iterable[str]) -> dict[str, Document | None]:
         """The documents with these ids, with what was decided about those that were not held."""

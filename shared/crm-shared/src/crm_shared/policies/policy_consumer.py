@@ -6,6 +6,7 @@ from crm_contracts.envelope import PublicEvent
 from crm_shared.application.writer import Writer
 from crm_shared.policies.policy import Policy
 from crm_shared.policies.submitting import Planned, run_planned, submissions
+from crm_shared.projections.progress_keeper import Note
 from crm_shared.projections.projection import Failure
 
 
@@ -17,6 +18,7 @@ class PolicyConsumer:
     """
 
     generation = 1
+    gather_seconds = 0.0
 
     def __init__(self, service: str, policy: Policy, writer: Writer) -> None:
         self._service = service
@@ -29,13 +31,16 @@ class PolicyConsumer:
     async def prepare(self, generation: int) -> None:
         """Nothing: a policy keeps nothing of its own."""
 
+    def sealed(self) -> None:
+        """Nothing is held in memory."""
+
     def take_over(self, partitions: frozenset[int]) -> None:
         """Nothing is held in memory."""
 
     async def work(self) -> None:
         """Nothing beside events."""
 
-    async def apply(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
+    async def apply(self, events: Sequence[PublicEvent], note: Note | None = None) -> Mapping[str, Failure]:
         """Decide about each event and run what follows. Raises `StoreUnavailable`."""
         failures: dict[str, Failure] = {}
         planned: list[Planned] = []

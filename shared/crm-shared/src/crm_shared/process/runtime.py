@@ -25,6 +25,7 @@ from crm_shared.process.definition import Definition
 from crm_shared.process.event_store import open_application
 from crm_shared.projections.consumer import Consumer
 from crm_shared.projections.document_projection import DocumentProjection
+from crm_shared.projections.generations import Generations
 from crm_shared.projections.projection import Applier
 from crm_shared.publishing.relay import Relay
 from crm_shared.queries.views import Views
@@ -58,6 +59,11 @@ class Runtime:
         if self._writer is None:
             raise RuntimeError(f"{self.service} owns no events")
         return self._writer
+
+    @cached_property
+    def generations(self) -> Generations:
+        """Which generation of each of this service's views is live."""
+        return Generations(self.database)
 
     @cached_property
     def views(self) -> Views:
@@ -151,7 +157,7 @@ async def open_runtime(definition: Definition, settings: Settings, roles: Sequen
             )
             runtime.checks["relay"] = runtime.relay.check
         for applier in _appliers(definition, runtime):
-            consumer = Consumer(applier, runtime.database, runtime.kafka)
+            consumer = Consumer(applier, runtime.database, runtime.kafka, runtime.generations)
             runtime.consumers.append(consumer)
             if "project" in roles:
                 runtime.checks[f"projection {applier.name}"] = consumer.check

@@ -23,15 +23,15 @@ class Generations:
     def __init__(self, database: AsyncDatabase[Document]) -> None:
         self._database = database
         self._store: AsyncCollection[Document] = database.get_collection(COLLECTION, write_concern=DURABLE)
-        self._known: dict[str, tuple[int, float]] = {}
+        self._known: dict[str, int] = {}
+        self._known_at = float("-inf")
 
-    async def live(self, projection: str) -> int:
-        """The live generation, known for at most a second."""
-        known = self._known.get(projection)
-        if known is None or time.monotonic() - known[1] > KNOWN_FOR_SECONDS:
-            document = await self._store.find_one({"_id": projection})
-            known = self._known[projection] = (document["live"] if document else 1, time.monotonic())
-        return known[0]
+    async def live(self, projection: str, *, within: float = KNOWN_FOR_SECONDS) -> int:
+        """The live generation, as it was at most so long ago (s). All of a service's are read at once."""
+        if time.monotonic() - self._known_at > within:
+            self._known = {document["_id"]: document["live"] async for document in self._store.find({})}
+            self._known_at = time.monotonic()
+        return self._known.get(projection, 1)
 
     async def layout(self, projection: str) -> int | None:
         """The layout of the live generation's documents, as far as one was noted."""
@@ -47,7 +47,7 @@ class Generations:
         """Make a generation the live one: queries and projectors move to it within seconds."""
         live = {"live": generation, "layout": layout}
         await self._store.update_one({"_id": projection}, {"$set": live}, upsert=True)
-        self._known.pop(projection, None)
+        self._known_at = float("-inf")
 
     async def collection(self, projection: str, name: str) -> AsyncCollection[Document]:
         """A collection of the projection's live generation, to be read."""

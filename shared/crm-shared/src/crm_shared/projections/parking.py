@@ -4,11 +4,12 @@ import logging
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
-from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from crm_shared.domain.errors import NotFound
+from crm_shared.kafka.clients import Producer
 from crm_shared.kafka.connection import Kafka
 from crm_shared.mongo.documents import DURABLE, Document
 
@@ -31,6 +32,7 @@ class Parking:
         self._kafka = kafka
         self.topic = dead_letter_topic(projection)
         self.keys: set[str] = set()
+        self._sender: Producer | None = None
 
     async def load(self) -> None:
         """Remember who is parked: called whenever partitions change hands."""
@@ -38,10 +40,16 @@ class Parking:
             customer["customer_id"] async for customer in self._collection.find({"projection": self.projection})
         }
 
-    async def park(self, producer: AIOKafkaProducer, key: str, records: Sequence[ConsumerRecord], reason: str) -> None:
+    async def close(self) -> None:
+        """Close what `park` and `send` have opened."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            await sender.stop()
+
+    async def park(self, key: str, records: Sequence[ConsumerRecord], reason: str) -> None:
         """Send a customer's records to the dead-letter topic and note why; raises when they cannot be sent."""
         for record in records:
-            await self.send(producer, record, reason)
+            await self.send(record, reason)
         now = datetime.now(UTC)
         await self._collection.update_one(
             {"_id": f"{self.projection}:{key}"},
@@ -59,8 +67,13 @@ class Parking:
         self.keys.add(key)
         log.error("customer %s is parked in %s: %s", key, self.topic, reason)
 
-    async def send(self, producer: AIOKafkaProducer, record: ConsumerRecord, reason: str) -> None:
+    async def send(self, record: ConsumerRecord, reason: str) -> None:
         """One record, as it came, with where it came from and why it is here."""
+        if self._sender is None:
+            # Not before it is needed: most projections never park anybody.
+            sender = self._kafka.producer()
+            await sender.start()
+            self._sender = sender
         headers = [
             *((name, value) for name, value in record.headers if not name.startswith("dlq_")),
             ("dlq_reason", reason[:1000].encode()),
@@ -68,7 +81,7 @@ class Parking:
             ("dlq_partition", str(record.partition).encode()),
             ("dlq_offset", str(record.offset).encode()),
         ]
-        await producer.send_and_wait(
+        await self._sender.send_and_wait(
             self.topic, record.value, key=record.key, partition=record.partition, headers=headers
         )
 

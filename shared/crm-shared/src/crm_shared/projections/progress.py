@@ -50,6 +50,11 @@ class PartitionProgress:
         self.done[source] = last
         del recent[:-RECENT]
 
+    def copy(self) -> "PartitionProgress":
+        """Another one that says the same, to note more in."""
+        recent = {source: list(positions) for source, positions in self.recent.items()}
+        return PartitionProgress(self.partition, self.cluster, dict(self.done), recent, dict(self.offsets), self.lag)
+
     def to_section(self) -> Document:
         """What the document of the projection says about this partition."""
         return {
@@ -113,7 +118,9 @@ class Progress:
 
     async def _sections(self) -> dict[str, Document]:
         document = await self._collection.find_one({"_id": await self._name()})
-        return document["partitions"] if document else {}
+        sections: dict[str, Document] = document["partitions"] if document else {}
+        # Of a partition that was taken over and not read yet there is nothing but its turn.
+        return {number: section for number, section in sections.items() if "cluster" in section}
 
     async def save(self, partitions: Iterable[PartitionProgress]) -> None:
         """Write what has changed. Losing this is harmless: events are read again and found to be applied."""

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Protocol
 from crm_contracts.envelope import PublicEvent
 from crm_contracts.registry import EventData, event_type_of, service_of
 from crm_shared.mongo.documents import DOCUMENTS_KEPT, Document, Lookup
+from crm_shared.projections.progress_keeper import Note
 
 Fold = Callable[[Document | None, PublicEvent], Document]
 
@@ -28,6 +29,9 @@ class Projection:
     which document an event belongs to, by default that of its key. `indexes` maps the name of a collection to its
     `IndexModel`s. `kept` is how many documents are held in memory for the next batches. `layout` rises whenever
     the fold makes other documents of the same events: a view of an older layout is folded again first of all.
+    `gather_seconds` is for a view that nobody waits for: so long events may gather before the next batch is taken.
+    `written_once` is for documents that are made by one event each: they are taken for new, and read only when they
+    turn out not to be.
     """
 
     name: str
@@ -40,6 +44,8 @@ class Projection:
     indexes: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     kept: int = DOCUMENTS_KEPT
     layout: int = 1
+    gather_seconds: float = 0.0
+    written_once: bool = False
 
     @cached_property
     def topics(self) -> Sequence[str]:
@@ -97,17 +103,26 @@ class Applier(Protocol):
         """The CloudEvents types that it applies; others are skipped unread."""
 
     @property
+    def gather_seconds(self) -> float:
+        """How long events may gather before the next batch is taken (s); 0 where somebody waits for them."""
+
+    @property
     def generation(self) -> int:
         """The generation of the view that it writes."""
 
     async def prepare(self, generation: int) -> None:
         """Create the collections and indexes of a generation of the view, and write to it from now on."""
 
-    async def apply(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
-        """Apply events durably, each key's in their order; the first failure of each key that has one.
+    async def apply(self, events: Sequence[PublicEvent], note: Note | None = None) -> Mapping[str, Failure]:
+        """Apply events, each key's in their order; the first failure of each key that has one.
 
-        The failed event and the later ones of its key are left out. Raises when a store cannot be reached.
+        The failed event and the later ones of its key are left out. `note` says how far these events bring it, and is
+        stored with what they change where nothing has failed and that is one command. Raises `Displaced`, and other
+        errors when a store cannot be reached.
         """
+
+    def sealed(self) -> None:
+        """Everything that was applied so far is durable."""
 
     def take_over(self, partitions: frozenset[int]) -> None:
         """These are the partitions owned from now on: drop what is held in memory of any other owner's time."""

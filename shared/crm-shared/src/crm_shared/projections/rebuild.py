@@ -12,7 +12,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from crm_contracts.envelope import PublicEvent, decode, place_of, type_of
 from crm_shared.domain.errors import Conflict
-from crm_shared.kafka.connection import Kafka, Topic, cluster_id
+from crm_shared.kafka.cluster_watch import cluster_id
+from crm_shared.kafka.connection import Kafka, Topic
 from crm_shared.mongo.documents import DURABLE, Document
 from crm_shared.projections.document_projection import DocumentProjection
 from crm_shared.projections.generations import Generations, in_generation

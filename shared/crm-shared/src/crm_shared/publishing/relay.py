@@ -19,12 +19,13 @@ from psycopg.sql import SQL, Identifier
 from crm_contracts.envelope import Record, encode
 from crm_contracts.ids import derived_id
 from crm_contracts.registry import events_topic, state_topic
-from crm_shared.kafka.connection import Kafka, Topic, cluster_id
-from crm_shared.observability import crash_points, metrics
+from crm_shared.kafka.cluster_watch import cluster_id
+from crm_shared.kafka.connection import Kafka, Topic
+from crm_shared.observability import metrics
 from crm_shared.postgres.eventstore import EventSourcedApplication
 from crm_shared.postgres.recorder import LoggedEvent
 from crm_shared.publishing.batches import Batch, in_batches, send_in_order
-from crm_shared.publishing.positions import Positions
+from crm_shared.publishing.positions import SAVE_SECONDS, Positions
 from crm_shared.publishing.publication import Publication, StatePublishing
 from crm_shared.publishing.states import States
 from crm_shared.publishing.tasks import all_or_first_error
@@ -35,7 +36,8 @@ log = logging.getLogger(__name__)
 PAGE = 1_000
 # So many events are rendered at a stretch, before others have their turn.
 SLICE = 100
-IDLE_POLL_SECONDS = 0.5
+# The store tells when something was saved; this is for what else has to be looked at.
+IDLE_POLL_SECONDS = 2.0
 CLUSTER_CHECK_SECONDS = 2.0
 STANDBY_SECONDS = 1.0
 RETRY_SECONDS = 0.5
@@ -48,8 +50,8 @@ class ClusterChanged(Exception):
 class Relay:
     """Publishes one service's log.
 
-    Many may run; a PostgreSQL advisory lock lets one work. The position is saved, on the connection that holds
-    the lock, after the broker has acknowledged everything up to it; it belongs to one Kafka cluster id, so a new
+    Many may run; a PostgreSQL advisory lock lets one work. The position is saved now and then, on the connection that
+    holds the lock, when the broker has acknowledged everything up to it; it belongs to one Kafka cluster id, so a new
     cluster gets the whole history. Within a page each partition's records are sent one batch after the other, so
     a retry can repeat records but never let a later one overtake an earlier one of the same key.
     """
@@ -136,46 +138,56 @@ class Relay:
         # A position that is lost when the server dies leaves an earlier one: what came after it is sent again.
         await lock.execute("SET synchronous_commit TO off")
         await lock.execute(SQL("LISTEN {}").format(Identifier(self._channel)))
-        producer, admin = self._kafka.producer(), self._kafka.admin()
+        producer = self._kafka.producer()
         try:
-            await self._kafka.start(admin)
-            cluster = await cluster_id(admin)
-            await self._kafka.ensure_topics(admin, self.topics)
+            cluster = await self._prepare_topics()
             await producer.start()
             producer.keep_to(cluster)
             self._set_leading(True)
             self._moved_to(await positions.load(cluster))
             self._watermarks.restart()
             log.info("the relay publishes to cluster %s from position %d", cluster, self.position)
-            async with await self._connect() as reader:
+            async with await self._connect() as reader, self._kafka.watch.in_use() as watch:
                 page = await self._next(reader, producer, self.position)
                 looked_at = time.monotonic()
                 while True:
                     # Also while nothing happens: a cluster that was wiped needs its history back without a new event.
                     # A page needs no look of its own: the producer sends to no other cluster.
                     if time.monotonic() - looked_at >= CLUSTER_CHECK_SECONDS:
-                        if (now := await cluster_id(admin)) != cluster:
+                        if (now := await watch.cluster()) != cluster:
                             raise ClusterChanged(f"{cluster} became {now}")
                         looked_at = time.monotonic()
                     if self._watermarks.due(self.position):
                         await self._watermarks.send(producer, self.position, self._known_until)
+                    await positions.save(self.position)
                     if not page:
-                        await _notified(lock, self._watermarks.pause(self.position, IDLE_POLL_SECONDS))
+                        pause = IDLE_POLL_SECONDS if positions.saved == self.position else SAVE_SECONDS
+                        await _notified(lock, self._watermarks.pause(self.position, pause))
                         page = await self._next(reader, producer, self.position)
-                        continue
-                    # The next page is read and rendered while this one is on its way.
-                    _, page = await all_or_first_error(
-                        self._deliver(producer, page, positions, cluster), self._next(reader, producer, page.last)
-                    )
+                    elif page.is_full:
+                        # The next page is read and rendered while this one is on its way.
+                        _, page = await all_or_first_error(
+                            self._deliver(producer, page), self._next(reader, producer, page.last)
+                        )
+                    else:
+                        await self._deliver(producer, page)
+                        page = None
         finally:
-            await producer.stop()
+            await asyncio.gather(positions.save(self.position, now=True), producer.stop(), return_exceptions=True)
+
+    async def _prepare_topics(self) -> str:
+        """Create the topics that are missing; the id of the cluster that they are in."""
+        admin = self._kafka.admin()
+        try:
+            await self._kafka.start(admin)
+            await self._kafka.ensure_topics(admin, self.topics)
+            return await cluster_id(admin)
+        finally:
             await admin.close()
 
-    async def _deliver(self, producer: AIOKafkaProducer, page: "_Page", positions: "Positions", cluster: str) -> None:
+    async def _deliver(self, producer: AIOKafkaProducer, page: "_Page") -> None:
         for part in page.parts:
             await all_or_first_error(*(send_in_order(producer, batches) for batches in part))
-        crash_points.reach("before_position")
-        await positions.save(cluster, page.last)
         self._moved_to(page.last)
         self._known_until = page.recorded_at
         self._watermarks.moved()
@@ -206,7 +218,7 @@ class Relay:
                     records.append(encode(event, stored_event.position, publication.key, publication.data))
         states = await asyncio.to_thread(self._states.render, events) if self._states else ()
         parts = [self._in_batches(producer, some) for some in (records, states)]
-        return _Page(stored[-1].position, events[-1][0].timestamp, parts)
+        return _Page(stored[-1].position, len(stored) == PAGE, events[-1][0].timestamp, parts)
 
     def _in_batches(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> "list[list[Batch]]":
         partitions = self._kafka.partitions_of(record.key for record in records)
@@ -220,10 +232,11 @@ class Relay:
 class _Page:
     """A part of the log, rendered: its last event's position and time of recording, and batches per partition.
 
-    Batches of events come first, then those of states.
+    Batches of events come first, then those of states. A page that is full has more behind it.
     """
 
     last: int
+    is_full: bool
     recorded_at: datetime
     parts: list[list[list[Batch]]]
 
@@ -231,4 +244,4 @@ class _Page:
 async def _notified(lock: AsyncConnection[DictRow], seconds: float) -> None:
     """Wait until the store says that something was saved, or so long."""
     async for _ in lock.notifies(timeout=seconds, stop_after=1):
-        return
+        pass
