@@ -70,6 +70,13 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped
         await _start(super().start())
         self._pace.set(self._fetcher)
 
+    async def getmany(self, *partitions: Any, **options: Any) -> dict[Any, list[Any]]:
+        """Batches of records, per partition."""
+        batches: dict[Any, list[Any]] = await super().getmany(*partitions, **options)
+        if batches:
+            self._pace.came(sum(map(len, batches.values())))
+        return batches
+
     def keep_to(self, cluster: str) -> None:
         """Read from no other cluster; the reader has to find out that its cluster is gone."""
         _keep_to(self._client, cluster)

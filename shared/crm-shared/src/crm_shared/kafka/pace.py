@@ -5,8 +5,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher
 
+# Where more than one record comes in so long, more of them are taken at once: a batch costs what it costs, however small.
+SECONDS_PER_RECORD = 0.008
+LONGEST_GATHERING_SECONDS = 0.025
 # After so long without a record a request may wait at the broker for longer: nothing else waits for its answer.
 QUIET_SECONDS = 1.0
 LONGEST_WAIT_MS = 500
@@ -18,9 +22,9 @@ LONGEST_PAUSE_SECONDS = 0.2
 class Pace:
     """When a consumer's next request for records is sent.
 
-    `gather` is how long records may gather at the broker after some have come (s). `pause` is for brokers that answer
-    at once that there is nothing, or late that there is something: how long to wait until they are asked again, at
-    least (s); 0 for all others.
+    `gather` is how long records may gather at the broker after some have come (s). `pause` is for brokers that look for
+    news at the wrong times while a request waits, such as the embedded one, and must be asked again and again: how long
+    to wait in between, at least (s); 0 for all others.
     """
 
     def __init__(self, gather: float = 0.0, pause: float = 0.0) -> None:
@@ -28,19 +32,28 @@ class Pace:
         self._pause = pause
         self._next_at = 0.0
         self._found_at = time.monotonic()
+        self._busy_gather = 0.0
+
+    def came(self, records: int) -> None:
+        """So many records were in the last batch: where they come fast, more may gather for the next one."""
+        self._busy_gather = min(records * SECONDS_PER_RECORD, LONGEST_GATHERING_SECONDS)
 
     def set(self, fetcher: Fetcher) -> None:
         """Let the fetcher of a consumer keep this pace."""
-        fetch: Callable[..., Awaitable[bool]] = fetcher._proc_fetch_request
+        fetch: Callable[[Any, int, Any], Awaitable[bool]] = fetcher._proc_fetch_request
         wait_ms: int = fetcher._fetch_max_wait_ms
 
-        async def fetch_in_time(*arguments: Any) -> bool:
+        async def fetch_in_time(assignment: Any, node_id: int, request: Any) -> bool:
             try:
                 await asyncio.sleep(max(0.0, self._next_at - time.monotonic()))
             except asyncio.CancelledError:
                 # As the fetcher's own: whoever cancels does not want the records any more.
                 return False
-            found = await fetch(*arguments)
+            found = await fetch(assignment, node_id, request)
+            if not found and self._pause and _has_more(assignment, request):
+                # It gave up within the wait, before it had come to the records, for it holds many.
+                fetcher._fetch_max_wait_ms = min(4 * fetcher._fetch_max_wait_ms, LONGEST_WAIT_MS)
+                return found
             quiet = self._note(found)
             if not self._pause:
                 fetcher._fetch_max_wait_ms = max(wait_ms, LONGEST_WAIT_MS) if quiet >= QUIET_SECONDS else wait_ms
@@ -56,5 +69,18 @@ class Pace:
         quiet = now - self._found_at
         longest = max(self._pause, LONGEST_PAUSE_SECONDS)
         pause = min(max(self._pause, quiet * SHARE_OF_QUIET), longest) if self._pause else 0.0
-        self._next_at = now + (max(self._gather, self._pause) if found else pause)
+        self._next_at = now + (max(self._gather, self._pause, self._busy_gather) if found else pause)
         return quiet
+
+
+def _has_more(assignment: Any, request: Any) -> bool:
+    """Whether the broker says that there are records where a request has asked for them, and brought none."""
+    asked_for = [
+        (assignment.state_value(TopicPartition(topic, partition)), offset)
+        for topic, partitions in request.topics
+        for partition, offset, _ in partitions
+    ]
+    return assignment.active and any(
+        state.has_valid_position and state.position == offset and (state.highwater or 0) > offset
+        for state, offset in asked_for
+    )

@@ -34,6 +34,9 @@ from crm_shared.publishing.watermarks import Watermarks
 log = logging.getLogger(__name__)
 
 PAGE = 1_000
+# A page costs what it costs, however small: where more than one event comes in so long, the next one is later.
+SECONDS_PER_EVENT = 0.004
+LONGEST_GATHERING_SECONDS = 0.01
 # So many events are rendered at a stretch, before others have their turn.
 SLICE = 100
 # The store tells when something was saved; this is for what else has to be looked at.
@@ -164,13 +167,17 @@ class Relay:
                         pause = IDLE_POLL_SECONDS if positions.saved == self.position else SAVE_SECONDS
                         await _notified(lock, self._watermarks.pause(self.position, pause))
                         page = await self._next(reader, producer, self.position)
-                    elif page.is_full:
+                    elif page.events == PAGE:
                         # The next page is read and rendered while this one is on its way.
                         _, page = await all_or_first_error(
                             self._deliver(producer, page), self._next(reader, producer, page.last)
                         )
                     else:
+                        begin = time.monotonic()
                         await self._deliver(producer, page)
+                        # Where events come fast, more of them travel at once.
+                        gathering = min(page.events * SECONDS_PER_EVENT, LONGEST_GATHERING_SECONDS)
+                        await asyncio.sleep(max(0.0, begin + gathering - time.monotonic()))
                         page = None
         finally:
             await asyncio.gather(positions.save(self.position, now=True), producer.stop(), return_exceptions=True)
@@ -218,7 +225,7 @@ class Relay:
                     records.append(encode(event, stored_event.position, publication.key, publication.data))
         states = await asyncio.to_thread(self._states.render, events) if self._states else ()
         parts = [self._in_batches(producer, some) for some in (records, states)]
-        return _Page(stored[-1].position, len(stored) == PAGE, events[-1][0].timestamp, parts)
+        return _Page(stored[-1].position, len(stored), events[-1][0].timestamp, parts)
 
     def _in_batches(self, producer: AIOKafkaProducer, records: Sequence[Record]) -> "list[list[Batch]]":
         partitions = self._kafka.partitions_of(record.key for record in records)
@@ -236,7 +243,7 @@ class _Page:
     """
 
     last: int
-    is_full: bool
+    events: int
     recorded_at: datetime
     parts: list[list[list[Batch]]]
 
