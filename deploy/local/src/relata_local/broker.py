@@ -51,7 +51,7 @@ class KafkaBroker(ManagedServer):
         """The variables that point a service at this broker."""
         return {
             "KAFKA_BOOTSTRAP_SERVERS": self.address,
-            "KAFKA_PARTITIONS": "2",
+            "KAFKA_PARTITIONS": "4",
             "KAFKA_REPLICATION_FACTOR": "1",
         }
 
