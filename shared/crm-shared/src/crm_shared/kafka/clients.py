@@ -70,6 +70,10 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped
         await _start(super().start())
         self._pace.set(self._fetcher)
 
+    def hurry(self) -> None:
+        """Somebody waits for records: ask for them at once."""
+        self._pace.hurry()
+
     async def getmany(self, *partitions: Any, **options: Any) -> dict[Any, list[Any]]:
         """Batches of records, per partition."""
         batches: dict[Any, list[Any]] = await super().getmany(*partitions, **options)

@@ -8,15 +8,20 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import Fetcher
 
-# Where more than one record comes in so long, more of them are taken at once: a batch costs what it costs, however small.
+# Where more than one record comes in so long, more are taken at once: a batch costs what it costs, however small.
 SECONDS_PER_RECORD = 0.008
 LONGEST_GATHERING_SECONDS = 0.025
+# So many are enough, or there is a backlog: nothing is gained by waiting.
+ENOUGH_RECORDS = 100
 # After so long without a record a request may wait at the broker for longer: nothing else waits for its answer.
 QUIET_SECONDS = 1.0
 LONGEST_WAIT_MS = 500
-# A broker that does not let a request wait is asked again after a part of the time in which nothing came.
+# A request to a broker that looks for news at the wrong times: a wait is also all the time that it has to read. After
+# records there are likely more, so the next request has more of it.
+WAIT_AFTER_RECORDS_MS = 20
+# Such a broker is asked again after a part of the time in which nothing came.
 SHARE_OF_QUIET = 1 / 20
-LONGEST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 0.25
 
 
 class Pace:
@@ -32,11 +37,22 @@ class Pace:
         self._pause = pause
         self._next_at = 0.0
         self._found_at = time.monotonic()
-        self._busy_gather = 0.0
+        self._gap = max(gather, pause)
+        self._pausing: asyncio.Future[None] | None = None
+
+    def hurry(self) -> None:
+        """Somebody waits for records: ask at once, and for a while as often as if some had just come."""
+        self._found_at = time.monotonic()
+        if self._pausing is not None and not self._pausing.done():
+            self._pausing.set_result(None)
 
     def came(self, records: int) -> None:
         """So many records were in the last batch: where they come fast, more may gather for the next one."""
-        self._busy_gather = min(records * SECONDS_PER_RECORD, LONGEST_GATHERING_SECONDS)
+        if records >= ENOUGH_RECORDS:
+            self._gap = 0.0
+        else:
+            busy = min(records * SECONDS_PER_RECORD, LONGEST_GATHERING_SECONDS)
+            self._gap = max(self._gather, self._pause, busy)
 
     def set(self, fetcher: Fetcher) -> None:
         """Let the fetcher of a consumer keep this pace."""
@@ -45,7 +61,7 @@ class Pace:
 
         async def fetch_in_time(assignment: Any, node_id: int, request: Any) -> bool:
             try:
-                await asyncio.sleep(max(0.0, self._next_at - time.monotonic()))
+                await self._wait()
             except asyncio.CancelledError:
                 # As the fetcher's own: whoever cancels does not want the records any more.
                 return False
@@ -55,11 +71,25 @@ class Pace:
                 fetcher._fetch_max_wait_ms = min(4 * fetcher._fetch_max_wait_ms, LONGEST_WAIT_MS)
                 return found
             quiet = self._note(found)
-            if not self._pause:
+            if self._pause:
+                fetcher._fetch_max_wait_ms = max(wait_ms, WAIT_AFTER_RECORDS_MS) if found else wait_ms
+            else:
                 fetcher._fetch_max_wait_ms = max(wait_ms, LONGEST_WAIT_MS) if quiet >= QUIET_SECONDS else wait_ms
             return found
 
         fetcher._proc_fetch_request = fetch_in_time
+
+    async def _wait(self) -> None:
+        """Wait until it is time, or somebody is in a hurry."""
+        if (seconds := self._next_at - time.monotonic()) <= 0:
+            return
+        loop = asyncio.get_running_loop()
+        pausing = self._pausing = loop.create_future()
+        timer = loop.call_later(seconds, lambda: None if pausing.done() else pausing.set_result(None))
+        try:
+            await pausing
+        finally:
+            timer.cancel()
 
     def _note(self, found: bool) -> float:
         """Take in what a request has brought; for how long nothing has come (s)."""
@@ -69,7 +99,7 @@ class Pace:
         quiet = now - self._found_at
         longest = max(self._pause, LONGEST_PAUSE_SECONDS)
         pause = min(max(self._pause, quiet * SHARE_OF_QUIET), longest) if self._pause else 0.0
-        self._next_at = now + (max(self._gather, self._pause, self._busy_gather) if found else pause)
+        self._next_at = now + (self._gap if found else pause)
         return quiet
 
 

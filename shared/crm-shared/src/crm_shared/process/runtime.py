@@ -68,7 +68,12 @@ class Runtime:
     @cached_property
     def views(self) -> Views:
         """This service's views, for queries."""
-        return Views(self.database, self.kafka.partitions, self.last_position)
+        return Views(self.database, self.kafka.partitions, self.last_position, self.generations, self._hurry)
+
+    def _hurry(self, projection: str) -> None:
+        for consumer in self.consumers:
+            if consumer.name == projection:
+                consumer.hurry()
 
     async def last_position(self) -> int:
         """The last position in the service's own log; raises `StoreUnavailable`."""

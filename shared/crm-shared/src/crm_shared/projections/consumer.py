@@ -10,6 +10,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from crm_shared.domain.errors import StoreUnavailable
+from crm_shared.kafka.clients import Consumer as KafkaConsumer
 from crm_shared.kafka.cluster_watch import cluster_id
 from crm_shared.kafka.connection import Kafka, Topic
 from crm_shared.mongo.documents import Document
@@ -51,6 +52,7 @@ class Consumer:
         self.parking = Parking(database, applier.name, kafka)
         self.ready = False
         self._trouble = ""
+        self._reader: KafkaConsumer | None = None
 
     @property
     def name(self) -> str:
@@ -71,6 +73,11 @@ class Consumer:
         """Say that it does not get on, and why."""
         self.ready = False
         self._trouble = trouble
+
+    def hurry(self) -> None:
+        """Somebody in this process waits for what it will apply: ask the broker at once."""
+        if self._reader is not None:
+            self._reader.hurry()
 
     async def run(self) -> None:
         """Consume until cancelled."""
@@ -117,7 +124,12 @@ class Consumer:
             keeper = ProgressKeeper(self._database, in_generation(self.applier.name, self.applier.generation))
             membership = Membership(self, keeper, consumer, self._kafka, cluster)
             consumer.subscribe(topics=list(self.applier.topics), listener=membership)
+            self._reader = consumer
+            stack.callback(self._forget_reader)
             yield membership
+
+    def _forget_reader(self) -> None:
+        self._reader = None
 
     async def _prepare_topics(self) -> str:
         """Create the topics that are missing; the id of the cluster that they are in."""

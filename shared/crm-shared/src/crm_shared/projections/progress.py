@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -137,19 +137,29 @@ class Progress:
         ]
 
     async def wait_for(
-        self, positions: Mapping[str, int], partitions: int, *, of_all: bool, seconds: float = WAIT_SECONDS
+        self,
+        positions: Mapping[str, int],
+        partitions: int,
+        *,
+        of_all: bool,
+        seconds: float = WAIT_SECONDS,
+        hurry: Callable[[], None] = lambda: None,
     ) -> None:
         """Wait until the view, whose topics have so many partitions, has come to each (source, log position).
 
-        `of_all` waits for everything up to there, else the event at the position is enough. Raises
-        `PositionNotReached` when that takes longer than `seconds`.
+        `of_all` waits for everything up to there, else the event at the position is enough. `hurry` is called when it
+        has to wait. Raises `PositionNotReached` when that takes longer than `seconds`.
         """
         come_to = passed if of_all else reached
+        waiting = False
         deadline = time.monotonic() + seconds
         while True:
             known = list((await self.load()).values())
             if all(come_to(known, source, position, partitions) for source, position in positions.items()):
                 return
+            if not waiting:
+                hurry()
+                waiting = True
             if time.monotonic() >= deadline:
                 wanted = ", ".join(f"{source}:{position}" for source, position in positions.items())
                 raise PositionNotReached(f"the view has not applied {wanted} within {round(seconds, 1):g} s")

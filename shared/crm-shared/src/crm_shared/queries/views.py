@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -48,15 +49,22 @@ class View:
 class Views:
     """The views of one service, for its queries.
 
-    `partitions` is how many every event topic has; `last_position` tells the last position in the service's own log.
+    `partitions` is how many every event topic has; `last_position` tells the last position in the service's own log;
+    `hurry` tells the projector of a view, should it run in this process, that somebody waits for it.
     """
 
     def __init__(
-        self, database: AsyncDatabase[Document], partitions: int, last_position: Callable[[], Awaitable[int]]
+        self,
+        database: AsyncDatabase[Document],
+        partitions: int,
+        last_position: Callable[[], Awaitable[int]],
+        generations: Generations,
+        hurry: Callable[[str], None],
     ) -> None:
         self._database = database
         self._last_position = last_position
-        self._generations = Generations(database)
+        self._generations = generations
+        self._hurry = hurry
         self._partitions = partitions
 
     async def open(self, projection: Projection, after: Mapping[str, int], *, of_all: bool = True) -> View:
@@ -94,7 +102,8 @@ class Views:
         if after:
             progress = Progress(self._database, projection.name, self._generations)
             seconds = max(0.0, deadline - time.monotonic())
-            await progress.wait_for(after, self._partitions, of_all=of_all, seconds=seconds)
+            hurry = partial(self._hurry, projection.name)
+            await progress.wait_for(after, self._partitions, of_all=of_all, seconds=seconds, hurry=hurry)
         return View(self._database, projection, await self._generations.live(projection.name))
 
 
