@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     mongodb_uri: str = "mongodb://127.0.0.1:27017/?directConnection=true"
     mongodb_database: str = ""
 
+    # By default as many as there are processors, but not more than four.
+    rebuild_processes: int | None = Field(None, ge=1)
+
     postgres_host: str = "127.0.0.1"
     postgres_port: int = 5432
     postgres_dbname: str = "relata"

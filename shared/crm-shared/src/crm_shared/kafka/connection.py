@@ -35,6 +35,7 @@ class Kafka:
     """Makes clients for one cluster."""
 
     def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.partitions = settings.kafka_partitions
         self._replication_factor = settings.kafka_replication_factor
         self._idempotence = settings.kafka_enable_idempotence

@@ -53,7 +53,9 @@ async def bring_to_layout(
 
 async def _fold_again(declared: Projection, database: AsyncDatabase[Document], kafka: Kafka, lease: Lease) -> None:
     partition_of: PartitionOf = kafka.partition_of
-    rebuild = Rebuild(DocumentProjection(database, declared, partition_of=partition_of), database, kafka)
+    projection = DocumentProjection(database, declared, partition_of=partition_of)
+    # Others wait for this process meanwhile: it answers queries, and feeds other views.
+    rebuild = Rebuild(projection, database, kafka, folds_here=False)
     rebuilt = await rebuild.fill()
     # Whoever was away for so long that others took the work up must not undo what they did.
     await lease.require()

@@ -1,58 +1,32 @@
 """Rebuilding a view from history: filled beside the live one, compared with it, then switched to."""
 
 import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
-from crm_contracts.envelope import PublicEvent, decode, place_of, type_of
-from crm_shared.domain.errors import Conflict
 from crm_shared.kafka.cluster_watch import cluster_id
 from crm_shared.kafka.connection import Kafka, Topic
-from crm_shared.mongo.documents import DURABLE, Document
+from crm_shared.mongo.documents import Document
+from crm_shared.projections.comparison import Comparison, compare_again, count_missing
 from crm_shared.projections.document_projection import DocumentProjection
+from crm_shared.projections.filling import Assignment, FilledPartition, Filler
+from crm_shared.projections.filling_process import FillingProcess, Order, place_of
 from crm_shared.projections.generations import Generations, in_generation
 from crm_shared.projections.parking import Parking
-from crm_shared.projections.progress import PartitionProgress, Progress
-from crm_shared.projections.projection import advance
+from crm_shared.projections.progress import Progress
 
-INSERT_AT_ONCE = 1_000
-COMPARE_AT_ONCE = 500
-EXAMPLES = 10
+# Each takes memory, and one store takes what they insert: more of them only where somebody says so.
+PROCESSES = 4
+# A live view that lacks more than this is not a moment behind.
+COMPARED_AGAIN = 10_000
 
 Advanced = Callable[[int, int, int], None]
 """Called with (partitions done, partitions in all, events folded so far)."""
-
-
-@dataclass
-class Comparison:
-    """The rebuilt documents beside the live ones.
-
-    `ahead` are live documents that have applied more than the rebuilt ones, which happens while events flow;
-    `missing` are rebuilt documents without a live one; `examples` are ids of some that are different or missing.
-    """
-
-    documents: int = 0
-    equal: int = 0
-    ahead: int = 0
-    different: int = 0
-    missing: int = 0
-    examples: list[str] = field(default_factory=list)
-
-    @property
-    def agrees(self) -> bool:
-        """Whether everything that could be compared was equal."""
-        return not self.different and not self.missing
-
-    def note_example(self, document_id: str) -> None:
-        """Remember the id of a document that does not agree, if there are few so far."""
-        if len(self.examples) < EXAMPLES:
-            self.examples.append(document_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,136 +38,89 @@ class Rebuilt:
     comparison: Comparison
 
 
-@dataclass
-class _Filled:
-    """What one partition's history comes to; `failed` are parked customers as far as they can be folded."""
-
-    documents: dict[str, Document] = field(default_factory=dict)
-    failed: set[str] = field(default_factory=set)
-    events: int = 0
+class _Fills(Protocol):
+    async def fill(self, partition: int) -> FilledPartition: ...
 
 
 class Rebuild:
     """Fills the next generation of one projection's view.
 
-    One partition at a time is read from its beginning to its present end, folded in memory and inserted. The live
-    view is not touched and goes on. After the switch its projector takes up the new generation at the offsets
-    noted here, so nothing that happened meanwhile is missed.
+    Each partition is read from its beginning to its present end, folded in memory and inserted; several processes take
+    one after the other. The live view is not touched and goes on. After the switch its projector takes up the new
+    generation at the offsets noted here, so nothing that happened meanwhile is missed.
     Should a broker not count its latest batch to the end, it is read after the switch like what happened meanwhile; at
     rest that batch is a watermark.
+
+    `processes` is how many fold, by default what the settings say. This process is one of them, unless it has other
+    things to do (`folds_here` is False). A projection that is no constant of a module is folded here alone.
     """
 
-    def __init__(self, projection: DocumentProjection, database: AsyncDatabase[Document], kafka: Kafka) -> None:
+    def __init__(
+        self,
+        projection: DocumentProjection,
+        database: AsyncDatabase[Document],
+        kafka: Kafka,
+        *,
+        processes: int | None = None,
+        folds_here: bool = True,
+    ) -> None:
         self._projection = projection
         self._database = database
         self._kafka = kafka
         self._generations = Generations(database)
         self._parking = Parking(database, projection.name, kafka)
+        wanted = processes or kafka.settings.rebuild_processes or min(_processors(), PROCESSES)
+        self._place = place_of(projection.declared)
+        self._folds_here = folds_here or self._place is None
+        self._others = min(wanted, kafka.partitions) - self._folds_here if self._place else 0
 
     async def fill(self, advanced: Advanced = lambda done, total, events: None) -> Rebuilt:
         """Fill the next generation and compare it with the live one.
 
-        Raises `Conflict` (event_not_foldable) when an event of a customer who is not parked cannot be folded.
+        Raises `Conflict` (event_not_foldable) when an event of a customer who is not parked cannot be folded, and
+        `FillingEnded` when one of the processes was ended.
         """
-        live = await self._generations.live(self._projection.name)
-        generation = live + 1
-        await self._drop_all_but(live)
-        self._projection.write_to(generation)
-        await self._parking.load()
-        progress = Progress(self._database, self._projection.name, self._generations, only=generation)
-        admin, consumer = self._kafka.admin(), self._kafka.consumer(group=None)
-        await admin.start()
-        await consumer.start()
-        try:
-            await self._kafka.ensure_topics(admin, [Topic(name) for name in self._projection.topics])
-            cluster = await cluster_id(admin)
-            folded = 0
-            for partition in range(self._kafka.partitions):
-                noted = PartitionProgress(partition, cluster)
-                folded += await self._fill_partition(consumer, noted)
-                await progress.save([noted])
-                advanced(partition + 1, self._kafka.partitions, folded)
-            # Over everything at once they cost half of what they add to each insert.
-            await self._projection.create_indexes()
-        finally:
-            await consumer.stop()
-            await admin.close()
-        return Rebuilt(generation, folded, await self._compare(live, generation))
+        async with contextlib.AsyncExitStack() as stack:
+            # They take a moment to start.
+            others = [await stack.enter_async_context(FillingProcess()) for _ in range(self._others)]
+            assignment = await self._prepare()
+            if others and self._place:
+                order = Order(self._kafka.settings, self._database.name, self._place, assignment)
+                for other in others:
+                    other.begin(order)
+            # Twice, so that there is always a next partition for it.
+            fillers: list[_Fills] = [*others, *others]
+            if self._folds_here:
+                filler = Filler(self._projection, self._database, self._kafka, assignment)
+                fillers.append(await stack.enter_async_context(filler))
+            filling = _Filling(self._progress(assignment), self._kafka.partitions, advanced)
+            await filling.run(fillers)
+        # Over everything at once they cost half of what they add to each insert.
+        await self._projection.create_indexes()
+        comparison = await self._conclude(filling, assignment)
+        return Rebuilt(assignment.generation, filling.events, comparison)
 
     async def switch(self, rebuilt: Rebuilt) -> None:
         """Make the filled generation the live one; the one before is kept until the next rebuild."""
         await self._generations.switch(self._projection.name, rebuilt.generation, self._projection.declared.layout)
 
-    async def _fill_partition(self, consumer: AIOKafkaConsumer, noted: PartitionProgress) -> int:
-        partitions = [TopicPartition(topic, noted.partition) for topic in self._projection.topics]
-        consumer.assign(partitions)
-        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
-        await consumer.seek_to_beginning(*partitions)
-        filled = _Filled()
-        # The store inserts rows while the next ones are read and folded.
-        inserting: asyncio.Task[None] | None = None
+    async def _prepare(self) -> Assignment:
+        """Make room for the next generation, and see to it that there are topics."""
+        live = await self._generations.live(self._projection.name)
+        await self._drop_all_but(live)
+        self._projection.write_to(live + 1)
+        await self._parking.load()
+        admin = self._kafka.admin()
+        await admin.start()
         try:
-            while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
-                batches = await consumer.getmany(timeout_ms=500, max_records=INSERT_AT_ONCE)
-                rows = [
-                    row for batch in batches.values() for record in batch if (row := self._take(record, filled, noted))
-                ]
-                if inserting is not None:
-                    await inserting
-                inserting = asyncio.create_task(self._insert(self._projection.rows, rows))
-                await asyncio.sleep(0)  # so that it begins before the next ones are folded
-            if inserting is not None:
-                await inserting
+            await self._kafka.ensure_topics(admin, [Topic(name) for name in self._projection.topics])
+            cluster = await cluster_id(admin)
         finally:
-            if inserting is not None:
-                inserting.cancel()
-                await asyncio.gather(inserting, return_exceptions=True)
-        await self._insert(self._projection.documents.collection, filled.documents.values())
-        if (documents := self._projection.documents).lookup is not None:
-            entries = (documents.entry(document_id, document) for document_id, document in filled.documents.items())
-            await self._insert(documents.entries, entries)
-        for partition in partitions:
-            noted.offsets[partition.topic] = await consumer.position(partition)
-        return filled.events
+            await admin.close()
+        return Assignment(live + 1, live, cluster, frozenset(self._parking.keys))
 
-    def _take(self, record: ConsumerRecord, filled: "_Filled", noted: PartitionProgress) -> Document | None:
-        """Fold a record into what the partition is filled with; its row, if it adds one."""
-        if type_of(record.headers) not in self._projection.handles:
-            if (place := place_of(record.headers)) is not None:
-                noted.note(*place)
-            return None
-        key = record.key.decode()
-        if key in filled.failed:
-            return None
-        try:
-            event = decode(record.key, record.value, record.headers)
-            row = self._fold(filled.documents, event)
-        except Exception as error:  # whatever it is, it is this event's
-            if key not in self._parking.keys:
-                message = f"an event of customer {key} cannot be folded: {error!r}"
-                raise Conflict(message, code="event_not_foldable") from error
-            filled.failed.add(key)
-            return None
-        noted.note(event.service, event.sequence)
-        filled.events += 1
-        return row
-
-    def _fold(self, documents: dict[str, Document], event: PublicEvent) -> Document | None:
-        """Fold one event into the documents; its row, if it has one and was not there before."""
-        document_id = self._projection.declared.document_id(event)
-        before = documents.get(document_id)
-        after = advance(before, event, self._projection.declared.fold)
-        if after is None or after is before:
-            return None
-        row = self._projection.declared.row_of(event)
-        documents[document_id] = {**after, "_id": document_id, "revision": 1}
-        return row
-
-    async def _insert(self, collection: AsyncCollection[Document] | None, documents: Iterable[Document]) -> None:
-        if collection is not None:
-            left = iter(documents)
-            while some := list(islice(left, INSERT_AT_ONCE)):
-                await collection.insert_many(some, ordered=False)
+    def _progress(self, assignment: Assignment) -> Progress:
+        return Progress(self._database, self._projection.name, self._generations, only=assignment.generation)
 
     async def _drop_all_but(self, live: int) -> None:
         """Remove generations that an earlier rebuild left behind."""
@@ -203,42 +130,53 @@ class Rebuild:
             if base in self._projection.declared.collections and int(generation or 1) != live:
                 await self._database.drop_collection(name)
 
-    async def _compare(self, live: int, generation: int) -> Comparison:
-        base = self._projection.declared.collections[0]
-        old = self._database[in_generation(base, live)]
-        new = self._database.get_collection(in_generation(base, generation), write_concern=DURABLE)
-        comparison = Comparison()
-        cursor = new.find({}).batch_size(COMPARE_AT_ONCE)
-        chunk: list[Document] = []
-        async for document in cursor:
-            chunk.append(document)
-            if len(chunk) == COMPARE_AT_ONCE:
-                await self._compare_some(old, chunk, comparison)
-                chunk = []
-        await self._compare_some(old, chunk, comparison)
-        return comparison
-
-    async def _compare_some(
-        self, old: AsyncCollection[Document], chunk: list[Document], comparison: Comparison
-    ) -> None:
-        lives = {
-            counterpart["_id"]: counterpart
-            async for counterpart in old.find({"_id": {"$in": [document["_id"] for document in chunk]}})
-        }
-        for document in chunk:
-            comparison.documents += 1
-            live = lives.get(document["_id"])
-            if live is None:
-                comparison.missing += 1
-                comparison.note_example(document["_id"])
-            elif live["positions"] != document["positions"]:
-                comparison.ahead += 1
-            elif _content(live) == _content(document):
-                comparison.equal += 1
-            else:
-                comparison.different += 1
-                comparison.note_example(document["_id"])
+    async def _conclude(self, filling: "_Filling", assignment: Assignment) -> Comparison:
+        """The comparison, when the live view has had time to come to what was read of it."""
+        live = self._database[in_generation(self._projection.declared.collection, assignment.live)]
+        await compare_again(live, self._projection.documents.collection, filling.absent, filling.comparison)
+        return filling.comparison
 
 
-def _content(document: Document) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if name != "revision"}
+class _Filling:
+    """Partitions being filled: each is given to the next filler that has time, and what comes of it is gathered."""
+
+    def __init__(self, progress: Progress, partitions: int, advanced: Advanced) -> None:
+        self.events = 0
+        self.comparison = Comparison()
+        self.absent: list[str] = []
+        self._progress = progress
+        self._partitions = partitions
+        self._advanced = advanced
+        self._left: Iterator[int] = iter(range(partitions))
+        self._done = 0
+
+    async def run(self, fillers: list[_Fills]) -> None:
+        """Fill all partitions; raises the first error of any filler, when none is at work any more."""
+        tasks = [asyncio.create_task(self._fill(filler)) for filler in fillers]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _fill(self, filler: _Fills) -> None:
+        for partition in self._left:
+            filled = await filler.fill(partition)
+            await self._progress.save([filled.noted])
+            self.events += filled.events
+            self.comparison.add(filled.comparison)
+            room = COMPARED_AGAIN - len(self.absent)
+            self.absent += filled.absent[:room]
+            for document_id in filled.absent[room:]:
+                count_missing(document_id, self.comparison)
+            self._done += 1
+            self._advanced(self._done, self._partitions, self.events)
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # where there is no such call
+        return os.cpu_count() or 1
