@@ -8,7 +8,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from crm_shared.mongo.documents import Document
 
-COMPARE_AT_ONCE = 500
+# The embedded store takes the longer for each document, the more of them it is asked for at once.
+COMPARE_AT_ONCE = 25
 EXAMPLES = 10
 
 

@@ -1,6 +1,7 @@
 """Filling a generation of a view with the history of one partition after the other."""
 
 import asyncio
+import gc
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -25,6 +26,7 @@ from crm_shared.projections.projection import advance
 INSERT_AT_ONCE = 1_000
 # Folding a page must not keep others from the event loop for long.
 FOLD_AT_ONCE = 250
+COLLECTING = (50_000, 20, 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class _Folded:
 class Filler:
     """Reads one partition at a time from its beginning to its present end, folds it in memory, inserts and compares.
 
-    An async context manager: it holds a connection to the broker.
+    An async context manager: it holds a connection to the broker, and has the interpreter look for cycles rarely. A
+    history makes millions of objects that stay until they are stored, and hardly a cycle among them.
     """
 
     def __init__(
@@ -76,13 +79,16 @@ class Filler:
         self._database = database
         self._assignment = assignment
         self._consumer = kafka.consumer(group=None)
+        self._collecting = gc.get_threshold()
         projection.write_to(assignment.generation)
 
     async def __aenter__(self) -> "Filler":
         await self._consumer.start()
+        gc.set_threshold(*COLLECTING)
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        gc.set_threshold(*self._collecting)
         await self._consumer.stop()
 
     async def fill(self, partition: int) -> FilledPartition:
@@ -95,11 +101,12 @@ class Filler:
         comparison, absent = Comparison(), list[str]()
         live = self._database[in_generation(self._projection.declared.collection, self._assignment.live)]
         documents = iter(folded.documents.values())
-        while some := list(islice(documents, COMPARE_AT_ONCE)):
-            stored = [bson.encode(document) for document in some]
-            await self._insert(self._projection.documents.collection, map(RawBSONDocument, stored))
-            options = live.codec_options
-            absent += await compare_some(live, [bson.decode(one, options) for one in stored], comparison)
+        while some := list(islice(documents, INSERT_AT_ONCE)):
+            encoded = [bson.encode(document) for document in some]
+            await self._insert(self._projection.documents.collection, map(RawBSONDocument, encoded))
+            for start in range(0, len(encoded), COMPARE_AT_ONCE):
+                stored = [bson.decode(one, live.codec_options) for one in encoded[start : start + COMPARE_AT_ONCE]]
+                absent += await compare_some(live, stored, comparison)
         await self._insert_entries(folded.documents)
         return FilledPartition(noted, folded.events, comparison, absent)
 

@@ -1,7 +1,6 @@
 """The process that a rebuild starts: takes an order from standard input, then partitions, and answers each."""
 
 import asyncio
-import gc
 import importlib
 import os
 import pickle
@@ -15,6 +14,7 @@ from pymongo import AsyncMongoClient
 
 from crm_shared.kafka.connection import Kafka
 from crm_shared.mongo.documents import Document
+from crm_shared.observability import logs
 from crm_shared.projections.document_projection import DocumentProjection
 from crm_shared.projections.filling import Filler
 from crm_shared.projections.filling_process import LENGTH, Order
@@ -28,12 +28,11 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # Whatever prints must not get into the answers.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    order = _receive(sys.stdin.buffer)
-    # A history makes millions of objects that stay, and hardly a cycle among them.
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
     try:
-        asyncio.run(_fill(order, answers))
+        asyncio.run(_fill(_receive(sys.stdin.buffer), answers))
+    except EOFError:
+        # It was wanted no more before it was told what to do.
+        return
     except Exception as error:  # whoever asked raises it
         _answer(answers, error)
     # Another thread still reads standard input, which an orderly end would wait for.
@@ -41,6 +40,8 @@ def main() -> None:
 
 
 async def _fill(order: Order, answers: BinaryIO) -> None:
+    declared = _projection_at(order.place)
+    logs.configure(declared.name, level=order.settings.log_level, style=order.settings.log_format)
     asked: asyncio.Queue[int] = asyncio.Queue()
     listening = (asyncio.get_running_loop(), asked.put_nowait)
     threading.Thread(target=_listen, args=listening, daemon=True).start()
@@ -49,7 +50,7 @@ async def _fill(order: Order, answers: BinaryIO) -> None:
         order.settings.mongodb_uri, tz_aware=True, serverSelectionTimeoutMS=3_000
     ) as client:
         database = client[order.database]
-        projection = DocumentProjection(database, _projection_at(order.place), partition_of=kafka.partition_of)
+        projection = DocumentProjection(database, declared, partition_of=kafka.partition_of)
         async with Filler(projection, database, kafka, order.assignment) as filler:
             while True:
                 _answer(answers, await filler.fill(await asked.get()))
@@ -59,9 +60,12 @@ def _listen(loop: asyncio.AbstractEventLoop, ask: Callable[[int], None]) -> None
     try:
         while True:
             loop.call_soon_threadsafe(ask, _receive(sys.stdin.buffer))
-    except (EOFError, RuntimeError):
+    except EOFError:
         # There is nothing to save, and nobody to tell anything.
         os._exit(0)
+    except RuntimeError:
+        # The loop is closed: an error is being answered.
+        return
 
 
 def _projection_at(place: str) -> Projection:
