@@ -52,7 +52,6 @@ class FillingProcess:
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
-        self._answering = asyncio.Lock()
 
     async def __aenter__(self) -> "FillingProcess":
         self._process = await asyncio.create_subprocess_exec(
@@ -77,14 +76,9 @@ class FillingProcess:
         self._send(order)
 
     async def fill(self, partition: int) -> FilledPartition:
-        """As a `Filler` does, and raising what it raises; `FillingEnded` when the process is gone.
-
-        Asked for several, it fills one after the other and is never without work.
-        """
+        """As a `Filler` does, and raising what it raises; `FillingEnded` when the process is gone."""
         self._send(partition)
-        # Answers come in the order in which it was asked, and that is the order in which a lock is given.
-        async with self._answering:
-            answer = await self._receive()
+        answer = await self._receive()
         if isinstance(answer, Exception):
             raise answer
         assert isinstance(answer, FilledPartition)

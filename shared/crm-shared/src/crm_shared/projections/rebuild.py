@@ -88,11 +88,11 @@ class Rebuild:
                 order = Order(self._kafka.settings, self._database.name, self._place, assignment)
                 for other in others:
                     other.begin(order)
-            # Twice, so that there is always a next partition for it.
-            fillers: list[_Fills] = [*others, *others]
+            fillers: list[_Fills] = [*others]
             if self._folds_here:
                 filler = Filler(self._projection, self._database, self._kafka, assignment)
-                fillers.append(await stack.enter_async_context(filler))
+                # First, because it can begin at once.
+                fillers.insert(0, await stack.enter_async_context(filler))
             filling = _Filling(self._progress(assignment), self._kafka.partitions, advanced)
             await filling.run(fillers)
         # Over everything at once they cost half of what they add to each insert.
