@@ -101,6 +101,10 @@ class Admin(AIOKafkaAdminClient):  # type: ignore[misc]  # aiokafka is untyped
         """Connect."""
         await _start(super().start())
 
+    async def close(self) -> None:
+        """Close, within a bounded time."""
+        await _stop(super().close(), self._client)
+
 
 async def _start(starting: Coroutine[Any, Any, None]) -> None:
     """Start. When cancelled meanwhile, let it come to its end: aiokafka would forget a connection that is half made."""

@@ -36,14 +36,17 @@ class Order:
 def place_of(declared: Projection) -> str | None:
     """Where another process finds a projection, as `module:NAME`; None when it is no constant of a module.
 
-    It is looked for in the package of its fold: others may have imported it from there.
+    It is looked for where its fold is, in the packages around that, and in the rest of the outermost one.
     """
-    package = getattr(declared.fold, "__module__", "").partition(".")[0]
-    for name, module in sorted(sys.modules.items()):
-        if name.partition(".")[0] == package != "__main__":
-            for attribute, value in vars(module).items():
-                if value is declared:
-                    return f"{name}:{attribute}"
+    parts = getattr(declared.fold, "__module__", "").split(".")
+    if parts[0] == "__main__":
+        return None
+    around = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+    others = sorted(name for name in sys.modules if name.partition(".")[0] == parts[0])
+    for name in dict.fromkeys([*around, *others]):
+        for attribute, value in vars(sys.modules[name]).items() if name in sys.modules else ():
+            if value is declared:
+                return f"{name}:{attribute}"
     return None
 
 

@@ -180,7 +180,9 @@ class Relay:
                         await asyncio.sleep(max(0.0, begin + gathering - time.monotonic()))
                         page = None
         finally:
-            await asyncio.gather(positions.save(self.position, now=True), producer.stop(), return_exceptions=True)
+            # A successor need not send again what was acknowledged, where that can be said at once.
+            saving = asyncio.wait_for(positions.save(self.position, now=True), SAVE_SECONDS)
+            await asyncio.gather(saving, producer.stop(), return_exceptions=True)
 
     async def _prepare_topics(self) -> str:
         """Create the topics that are missing; the id of the cluster that they are in."""
