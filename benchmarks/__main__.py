@@ -32,6 +32,7 @@ from benchmarks import (
     visible,
 )
 from benchmarks.harness import Bench
+from benchmarks.peers import comparison, table
 from relata_local.tables import console
 
 BENCHMARKS: tuple[ModuleType, ...] = (
@@ -51,8 +52,14 @@ def main() -> None:
     """With `--check`, exit with 1 when a target is missed, so that a script can tell."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     names = [one.NAME for one in BENCHMARKS]
-    parser.add_argument("only", nargs="*", metavar="name", help=f"all when none is given: {', '.join(names)}")
-    parser.add_argument("--rounds", type=int, default=5, help="how often the sides take turns (5)")
+    parser.add_argument(
+        "only",
+        nargs="*",
+        metavar="name",
+        help=f"all of these when none is given: {', '.join(names)}; or {comparison.NAME}",
+    )
+    parser.add_argument("--rounds", type=int, help=f"how often the sides take turns (5; {comparison.ROUNDS} for peers)")
+    parser.add_argument("--side", action="append", choices=list(comparison.SIDES), help="of peers, only this side")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to watch the way to the 360 (60)")
     parser.add_argument("--million", action="store_true", help="memory over a million events, not 100,000")
     parser.add_argument("--json", action="store_true", help="write JSON to the standard output, not a table")
@@ -61,7 +68,13 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="fail when a target is missed")
     parser.add_argument("--verbose", action="store_true", help="print every figure as it comes")
     said = parser.parse_args()
-    unknown = set(said.only) - set(names)
+    peers = said.only == [comparison.NAME]
+    if comparison.NAME in said.only and not peers:
+        parser.error(f"{comparison.NAME} takes long and runs alone")
+    if said.side and (not peers or said.write_docs):
+        parser.error("--side is for looking at one side of peers, and the document shows all of them")
+    said.rounds = said.rounds or (comparison.ROUNDS if peers else 5)
+    unknown = set(said.only) - {*names, comparison.NAME}
     if unknown:
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; choose from {', '.join(names)}")
 
@@ -76,6 +89,9 @@ def main() -> None:
             report.write_document("growth", growth.markdown(found))
         print(json.dumps({"machine": about, "growth": found}, indent=2) if said.json else growth.markdown(found))
         return
+    if peers:
+        _compare(said, about)
+        return
     chosen = {one.NAME: one.run for one in BENCHMARKS if not said.only or one.NAME in said.only}
     results = [row.as_json() for row in _measure(chosen, said)]
     if said.write_docs:
@@ -85,6 +101,19 @@ def main() -> None:
     else:
         report.show(results, console())
     if said.check and not all(row["met"] for row in results):
+        raise SystemExit(1)
+
+
+def _compare(said: argparse.Namespace, about: dict[str, str]) -> None:
+    sides = comparison.chosen(said.side)
+    [figures] = _measure({comparison.NAME: lambda bench: comparison.compare(bench, sides)}, said)
+    if said.write_docs:
+        report.write_document(comparison.NAME, table.markdown(figures, about, said.rounds))
+    if said.json:
+        print(json.dumps({"machine": about, "rounds": said.rounds, "rows": table.rows(figures)}, indent=2))
+    else:
+        table.show(figures, console())
+    if said.check and not all(row["ahead"] in {True, None} for row in table.rows(figures)):
         raise SystemExit(1)
 
 

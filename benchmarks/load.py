@@ -104,6 +104,7 @@ async def closed_loop(url: str, connections: int, seconds: float, customers: int
         raise SystemExit(f"{len(errors)} errors, the first: {errors[0].decode()}")
     taken.sort()
     return {
+        "requests": len(taken),
         "rate": len(taken) / (last - begin),
         "p50_ms": statistics.median(taken) * 1000,
         "p99_ms": taken[int(len(taken) * 0.99)] * 1000,

@@ -47,16 +47,20 @@ class Watcher:
         self._seen: dict[int, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
 
     async def watch(self) -> None:
-        """Until cancelled."""
+        """Look every 10 ms until cancelled."""
         while True:
             begin = time.monotonic()
-            for partition, noted in (await self._progress.load()).items():
-                reached = noted.done.get("interactions", 0)
-                positions, times = self._seen[partition]
-                if not positions or reached > positions[-1]:
-                    positions.append(reached)
-                    times.append(time.monotonic())
+            await self.look()
             await asyncio.sleep(max(0.0, LOOK_SECONDS - (time.monotonic() - begin)))
+
+    async def look(self) -> None:
+        """Note how far each partition has come since the last look."""
+        for partition, noted in (await self._progress.load()).items():
+            reached = noted.done.get("interactions", 0)
+            positions, times = self._seen[partition]
+            if not positions or reached > positions[-1]:
+                positions.append(reached)
+                times.append(time.monotonic())
 
     def visible_at(self, partition: int, position: int) -> float | None:
         """When the position had first been passed; None when it has not."""

@@ -1,0 +1,156 @@
+"""One side measured once, from its start on data of its own to its stop."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from benchmarks.peers.side import Side, View, watching
+from benchmarks.processes import load
+from benchmarks.purchases import customer_ids
+
+CUSTOMERS = 2_000
+CONNECTIONS = 32
+COMMAND_SECONDS = 2.0
+BACKLOG = 5_000
+RATES = (50, 300)
+WARM_UP_SECONDS = 2.0
+VISIBLE_SECONDS = 8.0
+SETTLE_SECONDS = 10.0
+REST_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A purchase that was answered."""
+
+    due: float
+    customer: str
+    position: int
+
+
+class Trial:
+    """A running side, and what it has been sent so far."""
+
+    def __init__(self, side: Side, report: Callable[[str], None]) -> None:
+        self.side = side
+        self.report = report
+        self._expected: Counter[str] = Counter()
+
+    async def measure(self, *, rest: bool) -> dict[str, float]:
+        """Everything but kills; `rest` also what it uses while nothing happens, which takes longer."""
+        figures = {"commands": await self.commands(), "catch-up": await self.catch_up()}
+        if rest:
+            figures["rest"] = await self.rest()
+        for rate in RATES:
+            figures |= await self.visible(rate)
+        twice, missing = await self.errors()
+        return figures | {"twice": twice, "missing": missing}
+
+    async def commands(self) -> float:
+        """Durable commands per second, in a closed loop; it also makes every customer known to the view."""
+        self.report("commands")
+        said = await load(
+            self.side.url,
+            *("--seconds", str(COMMAND_SECONDS), "--connections", str(CONNECTIONS), "--customers", str(CUSTOMERS)),
+        )
+        whole, rest = divmod(int(said["requests"]), CUSTOMERS)
+        known = customer_ids(CUSTOMERS)
+        self._expected.update(dict.fromkeys(known, whole))
+        self._expected.update(known[:rest])
+        await self.settle()
+        return float(said["rate"])
+
+    async def catch_up(self) -> float:
+        """Events per second that come into the view, from the first to the last of what came while it stood still."""
+        self.report("a backlog")
+        self.side.projector.stop()
+        sent = await self.send(BACKLOG, seconds=1.0)
+        self.report("catching up")
+        async with self.looking() as view:
+            await asyncio.to_thread(self.side.projector.start)
+            times = sorted(when for _, when in await self.all_visible(view, sent))
+        at_first = times.count(times[0])
+        return (len(times) - at_first) / (times[-1] - times[0])
+
+    async def rest(self) -> float:
+        """Percent of a core that all processes use while nothing happens."""
+        self.report("at rest")
+        await asyncio.sleep(SETTLE_SECONDS)
+        before, begin = self.side.processor_seconds(), time.monotonic()
+        await asyncio.sleep(REST_SECONDS)
+        return (self.side.processor_seconds() - before) / (time.monotonic() - begin) * 100
+
+    async def visible(self, rate: int) -> dict[str, float]:
+        """Delays in ms from when a request was due until the view holds it, and processor ms per purchase."""
+        self.report(f"visible at {rate}/s")
+        async with self.looking() as view:
+            before = self.side.processor_seconds()
+            sent = await self.send(rate, seconds=WARM_UP_SECONDS + VISIBLE_SECONDS)
+            visible = await self.all_visible(view, sent)
+            used = self.side.processor_seconds() - before
+        warm = sent[0].due + WARM_UP_SECONDS
+        delays = sorted((when - purchase.due) * 1000 for purchase, when in visible if purchase.due >= warm)
+        return {
+            f"visible-{rate}-p50": delays[len(delays) // 2],
+            f"visible-{rate}-p99": delays[int(len(delays) * 0.99)],
+            f"processor-{rate}": used / len(sent) * 1000,
+        }
+
+    async def send(self, rate: float, *, seconds: float) -> Sequence[Sent]:
+        """Purchases at fixed times, whatever the answers; all are answered in the end. In the order of their times."""
+        answers = await load(
+            self.side.url,
+            *("--rate", str(rate), "--seconds", str(seconds)),
+            *("--connections", str(CONNECTIONS), "--customers", str(CUSTOMERS)),
+        )
+        sent = sorted(
+            (Sent(due, customer, position) for due, _, customer, position in answers), key=lambda one: one.due
+        )
+        self._expected.update(purchase.customer for purchase in sent)
+        return sent
+
+    async def settle(self) -> None:
+        """Wait until the view holds all that was sent, or has stood still for so long that it never will."""
+        self.report("settling")
+        async with self.side.view() as view:
+            most, moved = -1, time.monotonic()
+            while time.monotonic() - moved < self.side.stall_seconds:
+                applied = await view.applied()
+                if applied >= self._expected.total():
+                    break
+                if applied > most:
+                    most, moved = applied, time.monotonic()
+                await asyncio.sleep(0.2)
+        await asyncio.sleep(0.5)
+
+    async def errors(self) -> tuple[int, int]:
+        """How many purchases the view counts twice, and how many it misses, of all that was sent so far."""
+        await self.settle()
+        async with self.side.view() as view:
+            counts = await view.counts()
+        return (counts - self._expected).total(), (self._expected - counts).total()
+
+    @asynccontextmanager
+    async def looking(self) -> AsyncIterator[View]:
+        """The view, looked at inside the block."""
+        async with self.side.view() as view:
+            await view.look()
+            async with watching(view):
+                yield view
+
+    async def all_visible(self, view: View, sent: Sequence[Sent]) -> list[tuple[Sent, float]]:
+        """What was sent, with when it became visible; without what the view has lost, on which waiting is bounded."""
+        found: list[tuple[Sent, float]] = []
+        moved = time.monotonic()
+        while len(found) < len(sent) and time.monotonic() - moved < self.side.stall_seconds:
+            await asyncio.sleep(0.1)
+            times = ((purchase, view.visible_at(purchase.customer, purchase.position)) for purchase in sent)
+            visible = [(purchase, when) for purchase, when in times if when is not None]
+            if len(visible) > len(found):
+                found, moved = visible, time.monotonic()
+        if not found:
+            raise RuntimeError(f"{self.side.name}: nothing came into the view")
+        return found
