@@ -61,21 +61,27 @@ class Requests:
         self._head = f"POST {PATH} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: "
         self._customers = customer_ids(customers)
         self._prefix = secrets.token_hex(4)
-        self._number = 0
+        self.made = 0
 
     def next(self, connection: Connection) -> bytes:
-        connection.customer = self._customers[self._number % len(self._customers)]
-        body = request_body(connection.customer, f"{self._prefix}-{self._number}")
-        self._number += 1
+        connection.customer = self._customers[self.made % len(self._customers)]
+        body = request_body(connection.customer, f"{self._prefix}-{self.made}")
+        self.made += 1
         return f"{self._head}{len(body)}\r\n\r\n".encode() + body
 
 
-async def closed_loop(url: str, connections: int, seconds: float, customers: int) -> dict[str, float]:
-    """Each connection sends its next request when the last one is answered: rate and answer times."""
+async def closed_loop(
+    url: str, connections: int, seconds: float, customers: int, number: int = 0
+) -> dict[str, float | list[list[object]]]:
+    """Each connection sends its next request when the last one is answered: rate and answer times.
+
+    It ends after so many seconds or, if given, this number of requests; then `answers` has what `fixed_rate` says.
+    """
     host, port = urlsplit(url).hostname or "", urlsplit(url).port or 80
     requests = Requests(host, customers)
     taken: list[float] = []
     errors: list[bytes] = []
+    answers: list[tuple[float, float, str, bytes]] = []
     working = connections
     finished = asyncio.Event()
     last = 0.0
@@ -86,7 +92,9 @@ async def closed_loop(url: str, connections: int, seconds: float, customers: int
         taken.append(last - connection.sent_at)
         if status >= 300:
             errors.append(body)
-        if last < deadline:
+        if number:
+            answers.append((connection.sent_at, last, connection.customer, body))
+        if requests.made < number if number else last < deadline:
             connection.send(requests.next(connection))
             return
         working -= 1
@@ -99,15 +107,15 @@ async def closed_loop(url: str, connections: int, seconds: float, customers: int
     deadline = begin + seconds
     for connection in opened:
         connection.send(requests.next(connection))
-    await asyncio.wait_for(finished.wait(), seconds + 30)
+    await asyncio.wait_for(finished.wait(), 120 if number else seconds + 30)
     if errors:
         raise SystemExit(f"{len(errors)} errors, the first: {errors[0].decode()}")
     taken.sort()
     return {
-        "requests": len(taken),
         "rate": len(taken) / (last - begin),
         "p50_ms": statistics.median(taken) * 1000,
         "p99_ms": taken[int(len(taken) * 0.99)] * 1000,
+        "answers": [[sent, back, customer, orjson.loads(body)["position"]] for sent, back, customer, body in answers],
     }
 
 
@@ -148,6 +156,7 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--requests", type=int, default=0, help="so many, instead of seconds, as fast as it goes")
     parser.add_argument("--customers", type=int, default=10_000)
     parser.add_argument("--rate", type=float, default=0.0, help="requests per second; 0: as fast as it goes")
     said = parser.parse_args()
@@ -155,7 +164,8 @@ def main() -> None:
         if said.rate:
             result: object = runner.run(fixed_rate(said.url, said.connections, said.seconds, said.customers, said.rate))
         else:
-            result = runner.run(closed_loop(said.url, said.connections, said.seconds, said.customers))
+            arguments = (said.url, said.connections, said.seconds, said.customers, said.requests)
+            result = runner.run(closed_loop(*arguments))
     sys.stdout.buffer.write(orjson.dumps(result))
 
 

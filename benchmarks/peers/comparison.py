@@ -41,10 +41,11 @@ async def compare(bench: Bench, sides: Sequence[type[Side]]) -> list[Figures]:
 async def _measure(bench: Bench, kind: type[Side], number: int) -> dict[str, float]:
     def report(text: str) -> None:
         bench.report(f"round {number} of {bench.rounds}, {kind.name}: {text}")
+        bench.note(f"{kind.name}: {text}")
 
     report("starting")
     side = kind(bench.new_folder())
-    with side.running():
+    async with side.running():
         trial = Trial(side, report)
         figures = await trial.measure(rest=number == 1)
         if number == 1 and side.kills_projector:

@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from benchmarks.peers.trial import Sent, Trial
+from benchmarks.peers.trial import Trial
+from benchmarks.peers.views import Sent
 from relata_local.processes import ManagedServer
 
 KILLS = 5

@@ -9,11 +9,11 @@ from typing import ClassVar
 import httpx
 from pymongo import AsyncMongoClient
 
-from benchmarks.peers.side import Side, View
+from benchmarks.peers.side import Side, settings_of
+from benchmarks.peers.views import Sent, View
 from benchmarks.visible import Watcher
 from crm_shared.kafka import Kafka
 from crm_shared.mongo import Document
-from crm_shared.settings import Settings
 from relata_local import ServiceProcess, Stack
 from relata_local.ports import free_port
 from relata_local.processes import ManagedServer
@@ -48,6 +48,10 @@ class Relata(Side):
     def projector(self) -> ManagedServer:
         return self._stack.services["customer360"]
 
+    @property
+    def projectors(self) -> Sequence[ManagedServer]:
+        return [service for name, service in self._stack.services.items() if name in {"segmentation", "customer360"}]
+
     def start(self) -> None:
         self._stack.start()
 
@@ -67,7 +71,7 @@ class Relata(Side):
     @contextlib.asynccontextmanager
     async def view(self) -> AsyncIterator[View]:
         servers = self._stack.servers
-        kafka = Kafka(Settings.model_validate({name.lower(): value for name, value in servers.environment().items()}))
+        kafka = Kafka(settings_of(servers.environment()))
         async with (
             AsyncMongoClient[Document](servers.mongodb_uri) as store,
             httpx.AsyncClient(base_url=self._stack.url("customer360"), timeout=30) as api,
@@ -97,8 +101,8 @@ class _Customers(View):
     async def look(self) -> None:
         await self._watcher.look()
 
-    def visible_at(self, customer: str, position: int) -> float | None:
-        return self._watcher.visible_at(self._kafka.partition_of(customer.encode()), position)
+    def visible_at(self, purchase: Sent) -> float | None:
+        return self._watcher.visible_at(self._kafka.partition_of(purchase.customer.encode()), purchase.position)
 
     async def applied(self) -> int:
         return await self._timeline.count_documents({"type": "PurchaseRecorded"})

@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import sys
-import time
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import ClassVar
@@ -14,84 +12,13 @@ from typing import ClassVar
 import psutil
 
 from benchmarks.harness import ROOT
+from benchmarks.peers.views import View
+from crm_shared.settings import Settings
 from relata_local.broker import BrokerServer
 from relata_local.documents import DocumentServer
 from relata_local.ports import HOST, accepts, free_port
 from relata_local.postgres import PostgresServer
 from relata_local.processes import ManagedServer, inherited_environment, start_all, stop_all
-
-LOOK_SECONDS = 0.01
-
-
-class View(ABC):
-    """A side's view of customers, looked at from outside every 10 ms, the same way on every side.
-
-    A purchase is visible from the first look that finds it applied: a delay is up to 10 ms longer than in truth.
-    """
-
-    async def watch(self) -> None:
-        """Look until cancelled."""
-        while True:
-            begin = time.monotonic()
-            await self.look()
-            await asyncio.sleep(max(0.0, LOOK_SECONDS - (time.monotonic() - begin)))
-
-    @abstractmethod
-    async def look(self) -> None:
-        """Note what has been applied since the last look, with the time."""
-
-    @abstractmethod
-    def visible_at(self, customer: str, position: int) -> float | None:
-        """When a customer's purchase had first been found applied (monotonic seconds); None when it has not."""
-
-    @abstractmethod
-    async def applied(self) -> int:
-        """How many different purchases the view holds."""
-
-    @abstractmethod
-    async def counts(self) -> Counter[str]:
-        """How many purchases the view counts of each customer."""
-
-
-class SeenSingly(View):
-    """A view whose purchases are applied in no certain order: each is looked for by its own position.
-
-    Looked for are the positions below the highest one found that have not been found, and the next ones.
-    """
-
-    AHEAD = 32
-
-    def __init__(self) -> None:
-        self._seen: dict[int, float] = {}
-        self._missing: set[int] = set()
-        self._highest = 0
-        self._started = False
-
-    @abstractmethod
-    async def highest(self) -> int:
-        """The highest position that has been applied; 0 when nothing has."""
-
-    @abstractmethod
-    async def found(self, positions: Sequence[int]) -> Sequence[int]:
-        """Those of the positions that have been applied."""
-
-    async def look(self) -> None:
-        if not self._started:
-            self._highest = await self.highest()
-            self._started = True
-        while True:
-            ahead = range(self._highest + 1, self._highest + 1 + self.AHEAD)
-            found = await self.found([*self._missing, *ahead])
-            now = time.monotonic()
-            self._seen.update(dict.fromkeys(found, now))
-            highest = max(found, default=self._highest)
-            self._missing = (self._missing | set(range(self._highest + 1, highest + 1))) - set(found)
-            self._highest = max(self._highest, highest)
-            if highest not in ahead[-1:]:
-                return
-
-    def visible_at(self, customer: str, position: int) -> float | None:
-        return self._seen.get(position)
 
 
 class Side(ABC):
@@ -122,6 +49,11 @@ class Side(ABC):
     def projector(self) -> ManagedServer:
         """The process that keeps the view."""
 
+    @property
+    def projectors(self) -> Sequence[ManagedServer]:
+        """Every process that does nothing but keep views."""
+        return [self.projector]
+
     @abstractmethod
     def start(self) -> None:
         """Start everything and wait until it answers."""
@@ -138,14 +70,14 @@ class Side(ABC):
         """The process that publishes, and does nothing else from now on; only where `kills_relay`."""
         raise NotImplementedError(f"{self.name} has no relay")
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
         """It runs inside the block."""
-        self.start()
+        await asyncio.to_thread(self.start)
         try:
             yield
         finally:
-            self.stop()
+            await asyncio.to_thread(self.stop)
 
     def processor_seconds(self) -> float:
         """What all its processes, with their children, have used so far."""
@@ -202,6 +134,10 @@ class Servers:
         wanted = ((self.broker, broker), (self.documents, documents), (self.postgres, postgres))
         self.all: list[ManagedServer] = [server for server, used in wanted if used]
 
+    def environment(self) -> dict[str, str]:
+        """All variables that point a program at them, once they run."""
+        return {**self.postgres.environment(), **self.broker.environment(), **self.documents.environment()}
+
     def start(self) -> None:
         start_all(self.all)
 
@@ -209,12 +145,6 @@ class Servers:
         stop_all(self.all)
 
 
-@contextlib.asynccontextmanager
-async def watching(view: View) -> AsyncIterator[None]:
-    """The view is looked at inside the block."""
-    task = asyncio.create_task(view.watch())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+def settings_of(environment: Mapping[str, str]) -> Settings:
+    """The same as our services' settings."""
+    return Settings.model_validate({name.lower(): value for name, value in environment.items()})

@@ -6,10 +6,10 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from benchmarks.peers.side import SeenSingly
+from benchmarks.peers.views import ByPosition
 
 
-class Tables(SeenSingly):
+class Tables(ByPosition):
     """A view in PostgreSQL: a table of customers with their `purchases`, and one of rows with their `position`."""
 
     def __init__(self, connection: AsyncConnection[Any], customers: str, timeline: str) -> None:

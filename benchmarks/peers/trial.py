@@ -5,30 +5,21 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from typing import Any
 
-from benchmarks.peers.side import Side, View, watching
+from benchmarks.peers.side import Side
+from benchmarks.peers.views import CUSTOMERS, Sent, View, watching
 from benchmarks.processes import load
-from benchmarks.purchases import customer_ids
+from relata_local.processes import start_all
 
-CUSTOMERS = 2_000
 CONNECTIONS = 32
-COMMAND_SECONDS = 2.0
+FILL_RATE = 1_000
 BACKLOG = 5_000
 RATES = (50, 300)
 WARM_UP_SECONDS = 2.0
 VISIBLE_SECONDS = 8.0
 SETTLE_SECONDS = 10.0
 REST_SECONDS = 10.0
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A purchase that was answered."""
-
-    due: float
-    customer: str
-    position: int
 
 
 class Trial:
@@ -41,7 +32,10 @@ class Trial:
 
     async def measure(self, *, rest: bool) -> dict[str, float]:
         """Everything but kills; `rest` also what it uses while nothing happens, which takes longer."""
-        figures = {"commands": await self.commands(), "catch-up": await self.catch_up()}
+        self.report("filling the view")
+        await self.send(FILL_RATE, seconds=CUSTOMERS / FILL_RATE)
+        await self.settle()
+        figures = await self.commands_and_catch_up()
         if rest:
             figures["rest"] = await self.rest()
         for rate in RATES:
@@ -49,31 +43,22 @@ class Trial:
         twice, missing = await self.errors()
         return figures | {"twice": twice, "missing": missing}
 
-    async def commands(self) -> float:
-        """Durable commands per second, in a closed loop; it also makes every customer known to the view."""
-        self.report("commands")
-        said = await load(
-            self.side.url,
-            *("--seconds", str(COMMAND_SECONDS), "--connections", str(CONNECTIONS), "--customers", str(CUSTOMERS)),
-        )
-        whole, rest = divmod(int(said["requests"]), CUSTOMERS)
-        known = customer_ids(CUSTOMERS)
-        self._expected.update(dict.fromkeys(known, whole))
-        self._expected.update(known[:rest])
-        await self.settle()
-        return float(said["rate"])
+    async def commands_and_catch_up(self) -> dict[str, float]:
+        """Durable commands per second in a closed loop, while the views stand still; and how they catch up with that.
 
-    async def catch_up(self) -> float:
-        """Events per second that come into the view, from the first to the last of what came while it stood still."""
-        self.report("a backlog")
-        self.side.projector.stop()
-        sent = await self.send(BACKLOG, seconds=1.0)
+        Events per second are counted from the first to the last that comes into the view.
+        """
+        self.report("commands")
+        for projector in self.side.projectors:
+            projector.stop()
+        said = await self._load("--requests", str(BACKLOG))
+        sent = self._sent(said["answers"])
         self.report("catching up")
         async with self.looking() as view:
-            await asyncio.to_thread(self.side.projector.start)
+            await asyncio.to_thread(start_all, self.side.projectors)
             times = sorted(when for _, when in await self.all_visible(view, sent))
         at_first = times.count(times[0])
-        return (len(times) - at_first) / (times[-1] - times[0])
+        return {"commands": said["rate"], "catch-up": (len(times) - at_first) / (times[-1] - times[0])}
 
     async def rest(self) -> float:
         """Percent of a core that all processes use while nothing happens."""
@@ -101,16 +86,16 @@ class Trial:
 
     async def send(self, rate: float, *, seconds: float) -> Sequence[Sent]:
         """Purchases at fixed times, whatever the answers; all are answered in the end. In the order of their times."""
-        answers = await load(
-            self.side.url,
-            *("--rate", str(rate), "--seconds", str(seconds)),
-            *("--connections", str(CONNECTIONS), "--customers", str(CUSTOMERS)),
-        )
-        sent = sorted(
-            (Sent(due, customer, position) for due, _, customer, position in answers), key=lambda one: one.due
-        )
-        self._expected.update(purchase.customer for purchase in sent)
-        return sent
+        return self._sent(await self._load("--rate", str(rate), "--seconds", str(seconds)))
+
+    async def _load(self, *arguments: str) -> Any:
+        common = ("--connections", str(CONNECTIONS), "--customers", str(CUSTOMERS))
+        return await load(self.side.url, *arguments, *common)
+
+    def _sent(self, answers: Sequence[tuple[float, float, str, int]]) -> Sequence[Sent]:
+        self._expected.update(customer for _, _, customer, _ in answers)
+        in_order = sorted((due, customer, position) for due, _, customer, position in answers)
+        return [Sent(number, *answer) for number, answer in enumerate(in_order)]
 
     async def settle(self) -> None:
         """Wait until the view holds all that was sent, or has stood still for so long that it never will."""
@@ -147,7 +132,7 @@ class Trial:
         moved = time.monotonic()
         while len(found) < len(sent) and time.monotonic() - moved < self.side.stall_seconds:
             await asyncio.sleep(0.1)
-            times = ((purchase, view.visible_at(purchase.customer, purchase.position)) for purchase in sent)
+            times = ((purchase, view.visible_at(purchase)) for purchase in sent)
             visible = [(purchase, when) for purchase, when in times if when is not None]
             if len(visible) > len(found):
                 found, moved = visible, time.monotonic()

@@ -9,8 +9,9 @@ from psycopg import AsyncConnection
 
 from benchmarks.peers.conninfo import conninfo
 from benchmarks.peers.eventsourced.purchases import environment
-from benchmarks.peers.side import Program, Servers, Side, View, python
+from benchmarks.peers.side import Program, Servers, Side, python
 from benchmarks.peers.tables import Tables
+from benchmarks.peers.views import View
 from relata_local.processes import ManagedServer, start_all, stop_all
 
 SCHEMA = "eventsourced"

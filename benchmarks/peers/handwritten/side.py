@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -13,7 +14,10 @@ from pymongo import AsyncMongoClient
 from benchmarks.peers.conninfo import conninfo
 from benchmarks.peers.handwritten import DATABASE, TOPIC
 from benchmarks.peers.handwritten.schema import SCHEMA
-from benchmarks.peers.side import Program, SeenSingly, Servers, Side, View, python
+from benchmarks.peers.side import Program, Servers, Side, python, settings_of
+from benchmarks.peers.views import CUSTOMERS, ByCustomer, View
+from benchmarks.purchases import customer_ids
+from crm_shared.kafka import Kafka
 from crm_shared.mongo import Document
 from relata_local.processes import ManagedServer, start_all, stop_all
 
@@ -47,11 +51,7 @@ class HandWritten(Side):
 
     def start(self) -> None:
         self._servers.start()
-        environment = {
-            **self._servers.postgres.environment(),
-            **self._servers.broker.environment(),
-            **self._servers.documents.environment(),
-        }
+        environment = self._servers.environment()
         self._programs = [
             Program("api", self.folder, python("handwritten.api"), environment, serves=True),
             Program("relay", self.folder, python("handwritten.relay"), environment),
@@ -77,7 +77,7 @@ class HandWritten(Side):
     @contextlib.asynccontextmanager
     async def view(self) -> AsyncIterator[View]:
         async with AsyncMongoClient[Document](self._servers.documents.address) as store:
-            yield _Customers(store)
+            yield _Customers(store, Kafka(settings_of(self._servers.environment())))
 
 
 async def _make_topic(environment: dict[str, str]) -> None:
@@ -89,24 +89,23 @@ async def _make_topic(environment: dict[str, str]) -> None:
         await admin.close()
 
 
-class _Customers(SeenSingly):
-    """The documents of customers; a purchase has been applied when its row, which is written last, is there."""
+class _Customers(ByCustomer):
+    """The documents of customers."""
 
-    def __init__(self, store: AsyncMongoClient[Document]) -> None:
-        super().__init__()
-        self._customers = store[DATABASE]["customers"]
+    def __init__(self, store: AsyncMongoClient[Document], kafka: Kafka) -> None:
+        super().__init__(customer_ids(CUSTOMERS), lambda customer: kafka.partition_of(customer.encode()))
+        self._documents = store[DATABASE]["customers"]
         self._timeline = store[DATABASE]["timeline"]
 
-    async def highest(self) -> int:
-        row = await self._timeline.find_one({}, {"_id": 1}, sort=[("_id", -1)])
-        return int(row["_id"]) if row else 0
-
-    async def found(self, positions: Sequence[int]) -> Sequence[int]:
-        rows = self._timeline.find({"_id": {"$in": list(positions)}}, {"_id": 1})
-        return [int(row["_id"]) async for row in rows]
+    async def counts_of(self, customers: Collection[str]) -> Mapping[str, int]:
+        return await self._counts({"_id": {"$in": list(customers)}})
 
     async def applied(self) -> int:
         return await self._timeline.count_documents({})
 
     async def counts(self) -> Counter[str]:
-        return Counter({row["_id"]: row["purchases"] async for row in self._customers.find({}, {"purchases": 1})})
+        return Counter(await self._counts({}))
+
+    async def _counts(self, query: dict[str, Any]) -> dict[str, int]:
+        found = self._documents.find(query, {"purchases": 1})
+        return {row["_id"]: row["purchases"] async for row in found}
