@@ -105,7 +105,7 @@ def main() -> None:
 
 
 def _compare(said: argparse.Namespace, about: dict[str, str]) -> None:
-    sides = comparison.chosen(said.side)
+    sides = comparison.chosen(said.side, Console(stderr=True).print)
     [figures] = _measure({comparison.NAME: lambda bench: comparison.compare(bench, sides)}, said)
     if said.write_docs:
         report.write_document(comparison.NAME, table.markdown(figures, about, said.rounds))

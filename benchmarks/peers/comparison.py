@@ -2,9 +2,10 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.harness import Bench
+from benchmarks.peers.emmett.side import Emmett
 from benchmarks.peers.eventsourced.side import EventSourced
 from benchmarks.peers.handwritten.side import HandWritten
 from benchmarks.peers.kills import kill_projector, kill_relay
@@ -17,12 +18,20 @@ Figures = Mapping[str, Mapping[str, Sequence[float]]]
 
 NAME = "peers"
 ROUNDS = 3
-SIDES: dict[str, type[Side]] = {side.name: side for side in (Relata, RelataAlone, HandWritten, EventSourced)}
+SIDES: dict[str, type[Side]] = {side.name: side for side in (Relata, RelataAlone, HandWritten, EventSourced, Emmett)}
 
 
-def chosen(names: Sequence[str] | None) -> list[type[Side]]:
-    """The sides of these names; all that can run here when none is given."""
-    return [side for name, side in SIDES.items() if not names or name in names]
+def chosen(names: Sequence[str] | None, tell: Callable[[str], None]) -> list[type[Side]]:
+    """The sides of these names, or all; `tell` hears of each that cannot run here and is left out."""
+    found = []
+    for name, side in SIDES.items():
+        if names and name not in names:
+            continue
+        if missing := side.missing():
+            tell(f"{name} is left out: {missing}")
+        else:
+            found.append(side)
+    return found
 
 
 async def compare(bench: Bench, sides: Sequence[type[Side]]) -> list[Figures]:

@@ -34,6 +34,11 @@ class Side(ABC):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @classmethod
+    def missing(cls) -> str:
+        """What it would need and this machine does not have; empty when it can run."""
+        return ""
+
     @property
     @abstractmethod
     def url(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.peers.side import Side
 from benchmarks.peers.views import CUSTOMERS, Sent, View, watching
 from benchmarks.processes import load
-from relata_local.processes import start_all
+from relata_local.processes import start_all, stop_all
 
 CONNECTIONS = 32
 FILL_RATE = 1_000
@@ -49,8 +49,7 @@ class Trial:
         Events per second are counted from the first to the last that comes into the view.
         """
         self.report("commands")
-        for projector in self.side.projectors:
-            projector.stop()
+        await asyncio.to_thread(stop_all, self.side.projectors)
         said = await self._load("--requests", str(BACKLOG))
         sent = self._sent(said["answers"])
         self.report("catching up")
