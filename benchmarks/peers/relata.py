@@ -105,7 +105,7 @@ class _Customers(View):
         return self._watcher.visible_at(self._kafka.partition_of(purchase.customer.encode()), purchase.position)
 
     async def applied(self) -> int:
-        return await self._timeline.count_documents({"type": "PurchaseRecorded"})
+        return await self._timeline.estimated_document_count()
 
     async def counts(self) -> Counter[str]:
         found: Counter[str] = Counter()

@@ -41,5 +41,11 @@ const customers = postgreSQLRawSQLProjection({
 });
 
 const consumer = postgreSQLEventStoreConsumer({ connectionString: process.env.POSTGRES_URL });
-consumer.projector({ processorId: 'customers', projection: customers, startFrom: 'CURRENT' });
+consumer.projector({
+  processorId: 'customers',
+  // Of its own, the lock of a killed process would keep the next one out for five minutes.
+  processorInstanceId: 'customers-1',
+  projection: customers,
+  startFrom: 'CURRENT',
+});
 await consumer.start();

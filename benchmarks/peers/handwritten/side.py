@@ -101,7 +101,7 @@ class _Customers(ByCustomer):
         return await self._counts({"_id": {"$in": list(customers)}})
 
     async def applied(self) -> int:
-        return await self._timeline.count_documents({})
+        return await self._timeline.estimated_document_count()
 
     async def counts(self) -> Counter[str]:
         return Counter(await self._counts({}))
