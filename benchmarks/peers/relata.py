@@ -3,6 +3,7 @@
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -95,14 +96,15 @@ class _Customers(View):
     def __init__(self, store: AsyncMongoClient[Document], api: httpx.AsyncClient, kafka: Kafka) -> None:
         self._timeline = store["customer360"]["timeline"]
         self._api = api
-        self._kafka = kafka
+        # Remembered: a hash in Python for each of thousands of purchases, again and again, would be felt.
+        self._partition_of = cache(lambda customer: kafka.partition_of(customer.encode()))
         self._watcher = Watcher(store)
 
     async def look(self) -> None:
         await self._watcher.look()
 
     def visible_at(self, purchase: Sent) -> float | None:
-        return self._watcher.visible_at(self._kafka.partition_of(purchase.customer.encode()), purchase.position)
+        return self._watcher.visible_at(self._partition_of(purchase.customer), purchase.position)
 
     async def applied(self) -> int:
         return await self._timeline.estimated_document_count()

@@ -128,13 +128,16 @@ class Trial:
     async def all_visible(self, view: View, sent: Sequence[Sent]) -> list[tuple[Sent, float]]:
         """What was sent, with when it became visible; without what the view has lost, on which waiting is bounded."""
         found: list[tuple[Sent, float]] = []
+        waiting = list(sent)
         moved = time.monotonic()
-        while len(found) < len(sent) and time.monotonic() - moved < self.side.stall_seconds:
-            await asyncio.sleep(0.1)
-            times = ((purchase, view.visible_at(purchase)) for purchase in sent)
+        while waiting and time.monotonic() - moved < self.side.stall_seconds:
+            await asyncio.sleep(0.2)
+            times = [(purchase, view.visible_at(purchase)) for purchase in waiting]
             visible = [(purchase, when) for purchase, when in times if when is not None]
-            if len(visible) > len(found):
-                found, moved = visible, time.monotonic()
+            if visible:
+                found += visible
+                waiting = [purchase for purchase, when in times if when is None]
+                moved = time.monotonic()
         if not found:
             raise RuntimeError(f"{self.side.name}: nothing came into the view")
         return found
