@@ -17,7 +17,7 @@ from crm_shared.kafka import Kafka
 from crm_shared.mongo import Document
 from relata_local import ServiceProcess, Stack
 from relata_local.ports import free_port
-from relata_local.processes import ManagedServer
+from relata_local.processes import ManagedServer, start_all, stop_all
 from relata_local.services import SERVICES
 
 PER_PAGE = 500
@@ -50,7 +50,8 @@ class Relata(Side):
         return self._stack.services["customer360"]
 
     @property
-    def projectors(self) -> Sequence[ManagedServer]:
+    def _viewers(self) -> list[ManagedServer]:
+        """The services that do nothing with purchases but keep views of them."""
         return [service for name, service in self._stack.services.items() if name in {"segmentation", "customer360"}]
 
     def start(self) -> None:
@@ -60,14 +61,27 @@ class Relata(Side):
         self._relay.stop()
         self._stack.stop()
 
+    def take_only(self) -> None:
+        stop_all(self._viewers)
+        self._restart_interactions("api")
+
+    def publish_again(self) -> None:
+        self._restart_interactions("run")
+
+    def project_again(self) -> None:
+        start_all(self._viewers)
+
     def relay_alone(self) -> ManagedServer:
-        interactions = self._stack.services["interactions"]
-        interactions.stop()
-        interactions.role = "api"
+        self._restart_interactions("api")
         (self.folder / "relay").mkdir()
-        interactions.start()
         self._relay.start()
         return self._relay
+
+    def _restart_interactions(self, role: str) -> None:
+        interactions = self._stack.services["interactions"]
+        interactions.stop()
+        interactions.role = role
+        interactions.start()
 
     @contextlib.asynccontextmanager
     async def view(self) -> AsyncIterator[View]:

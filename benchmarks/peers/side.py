@@ -54,11 +54,6 @@ class Side(ABC):
     def projector(self) -> ManagedServer:
         """The process that keeps the view."""
 
-    @property
-    def projectors(self) -> Sequence[ManagedServer]:
-        """Every process that does nothing but keep views."""
-        return [self.projector]
-
     @abstractmethod
     def start(self) -> None:
         """Start everything and wait until it answers."""
@@ -70,6 +65,17 @@ class Side(ABC):
     @abstractmethod
     def view(self) -> AbstractAsyncContextManager[View]:
         """A fresh look at the view, with connections of its own."""
+
+    def take_only(self) -> None:
+        """From now on only take purchases: publish nothing, and let the views stand still."""
+        self.projector.stop()
+
+    def publish_again(self) -> None:  # noqa: B027 - some publish nothing
+        """Publish what was taken, too, where anything is published; the view stands still."""
+
+    def project_again(self) -> None:
+        """Do everything again."""
+        self.projector.start()
 
     def relay_alone(self) -> ManagedServer:
         """The process that publishes, and does nothing else from now on; only where `kills_relay`."""

@@ -10,11 +10,12 @@ from typing import Any
 from benchmarks.peers.side import Side
 from benchmarks.peers.views import CUSTOMERS, Sent, View, watching
 from benchmarks.processes import load
-from relata_local.processes import start_all, stop_all
 
 CONNECTIONS = 32
 FILL_RATE = 1_000
 BACKLOG = 5_000
+# More than any side needs to publish that.
+PUBLISH_SECONDS = 5.0
 RATES = (50, 300)
 WARM_UP_SECONDS = 2.0
 VISIBLE_SECONDS = 8.0
@@ -44,17 +45,20 @@ class Trial:
         return figures | {"twice": twice, "missing": missing}
 
     async def commands_and_catch_up(self) -> dict[str, float]:
-        """Durable commands per second in a closed loop, while the views stand still; and how they catch up with that.
+        """Durable commands per second in a closed loop, with nothing else going on; and how the view catches up.
 
-        Events per second are counted from the first to the last that comes into the view.
+        Events per second are counted from the first to the last that comes into the view, all of them published before.
         """
         self.report("commands")
-        await asyncio.to_thread(stop_all, self.side.projectors)
+        await asyncio.to_thread(self.side.take_only)
         said = await self._load("--requests", str(BACKLOG))
         sent = self._sent(said["answers"])
+        self.report("publishing")
+        await asyncio.to_thread(self.side.publish_again)
+        await asyncio.sleep(PUBLISH_SECONDS)
         self.report("catching up")
         async with self.looking() as view:
-            await asyncio.to_thread(start_all, self.side.projectors)
+            await asyncio.to_thread(self.side.project_again)
             times = sorted(when for _, when in await self.all_visible(view, sent))
         at_first = times.count(times[0])
         return {"commands": said["rate"], "catch-up": (len(times) - at_first) / (times[-1] - times[0])}

@@ -46,6 +46,12 @@ class HandWritten(Side):
     def projector(self) -> ManagedServer:
         return self._programs[2]
 
+    def take_only(self) -> None:
+        stop_all(self._programs[1:])
+
+    def publish_again(self) -> None:
+        self._programs[1].start()
+
     def relay_alone(self) -> ManagedServer:
         return self._programs[1]
 
