@@ -22,6 +22,7 @@ REACHED_BY: dict[Point, str] = {
     "before_position": "relay",
     "after_decisions": "project",
     "after_rows": "project",
+    "after_new_documents": "project",
     "after_view_write": "project",
     "before_commit": "project",
 }

@@ -1,7 +1,7 @@
 """Documents of a view: held in memory by the process that owns their partitions, written once per batch."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -97,8 +97,9 @@ class Documents:
         )
         self._kept: OrderedDict[str, Document | None] = OrderedDict()
         self._limit = limit
-        # Those that were inserted since the last seal.
+        # Those that were inserted, and those that were written, in commands since the last seal.
         self._new: set[str] = set()
+        self._unsealed: set[str] = set()
 
     def not_held(self, ids: Iterable[str]) -> list[str]:
         """Those that `load` will read from the store."""
@@ -124,18 +125,29 @@ class Documents:
             self._kept.move_to_end(document_id)
         # Here and not in `write`: a history that is read again loads everything and changes nothing.
         while len(self._kept) > max(self._limit, len(wanted)):
+            if next(iter(self._kept)) in self._unsealed:
+                # Read again from a store that has lost it, it would go on without what is lost.
+                break
             self._kept.popitem(last=False)
         return loaded
 
-    def changes(self, documents: Mapping[str, Document]) -> "Changes":
-        """What writing these documents, which `load` returned (or did not find), comes to in the store."""
+    def moves(self, before: Document, after: Document) -> bool:
+        """Whether the lookup finds the one by something else than the other."""
+        return self.lookup is not None and self.lookup.fields(before) != self.lookup.fields(after)
+
+    def changes(self, documents: Mapping[str, Document], moved: Collection[str] = ()) -> "Changes":
+        """What writing these documents, which `load` returned (or did not find), comes to in the store.
+
+        Those in `moved` were found by something else in between. Their entries are written although they say the same
+        again: an earlier attempt may have ended there.
+        """
         changes = Changes()
         for document_id, document in documents.items():
             before = self._kept.get(document_id)
             revision = before["revision"] if before else 0
             after = {**document, "_id": document_id, "revision": revision + 1}
             (changes.new if before is None else changes.changed).append(after)
-            if self.lookup and (before is None or self.lookup.fields(before) != self.lookup.fields(after)):
+            if self.lookup and (before is None or document_id in moved or self.moves(before, after)):
                 changes.entries.append(self.entry(document_id, after))
         return changes
 
@@ -166,27 +178,38 @@ class Documents:
             raise WriteConflict("a document was created by another process") from error
 
     def wrote(self, changes: "Changes") -> None:
-        """They are in the store: hold them for the next batches."""
+        """They are in the store, maybe not durably: hold them for the next batches."""
+        self._hold(changes)
+        self._new.update(document["_id"] for document in changes.new)
+        self._unsealed.update(document["_id"] for document in changes.documents)
+
+    def _hold(self, changes: "Changes") -> None:
         for document in changes.documents:
             self._kept[document["_id"]] = document
-        self._new.update(document["_id"] for document in changes.new)
 
-    def holds_new(self, changes: "Changes") -> bool:
-        """Whether one of the documents to be changed was inserted since the last seal, and so may be lost."""
-        return any(document["_id"] in self._new for document in changes.changed)
+    def need_check(self, changes: "Changes") -> bool:
+        """Whether a store that has lost its last writes would not refuse all of these.
+
+        It would insert a changed document that it has lost, and replace an entry before the document is refused: with a
+        revision that the document then comes to with another content.
+        """
+        return any(document["_id"] in self._new for document in changes.changed) or any(
+            entry["revision"] > 1 for entry in changes.entries
+        )
 
     def sealed(self) -> None:
         """Everything that was written so far is durable."""
         self._new.clear()
+        self._unsealed.clear()
 
-    async def write(self, documents: Mapping[str, Document]) -> None:
-        """Write documents that `load` returned (or did not find), changed by their fold.
+    async def write(self, documents: Mapping[str, Document], moved: Collection[str] = ()) -> None:
+        """Write documents that `load` returned (or did not find), changed by their fold; `moved` as for `changes`.
 
         Raises `WriteConflict` when another process was faster with one of them; the others are written.
         """
         if not documents:
             return
-        changes = self.changes(documents)
+        changes = self.changes(documents, moved)
         entries = changes.entries
         try:
             await self._write_entries(entries)
@@ -207,7 +230,7 @@ class Documents:
         except BaseException:
             self.forget(documents)
             raise
-        self.wrote(changes)
+        self._hold(changes)
 
     async def _replace(self, changed: Sequence[Document]) -> None:
         """Replace documents durably, each guarded by the revision before."""
@@ -288,7 +311,7 @@ class Documents:
     def forget_all(self) -> None:
         """Read everything again: partitions may have been somebody else's in between."""
         self._kept.clear()
-        self._new.clear()
+        self.sealed()
 
 
 def _not_later(entry: Document) -> Document:

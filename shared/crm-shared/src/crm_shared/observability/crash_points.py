@@ -14,6 +14,7 @@ Point = Literal[
     "before_position",
     "after_decisions",
     "after_rows",
+    "after_new_documents",
     "after_view_write",
     "before_commit",
 ]
@@ -21,9 +22,10 @@ Point = Literal[
 `after_send`: the broker has acknowledged a batch of the relay, and maybe not the others of the page.
 `before_position`: the broker has acknowledged a page, the relay's position is not saved.
 `after_decisions`: the commands of a policy are stored, neither its view nor how far it is has been noted.
-`after_rows`: rows beside documents are written, the documents are not.
-`after_view_write`: a batch is written to the view, nothing has been noted about it.
-`before_commit`: how far the view is has been noted, the consumer group's offsets are not committed.
+`after_rows`: a batch's rows are written by a command of their own, neither its documents nor how far it is.
+`after_new_documents`: a batch's new documents are written so, neither the changed ones nor how far it is.
+`after_view_write`: a batch is in the view; a small one with how far that brought it, a large one without that.
+`before_commit`: how far the view is is durable, the consumer group's offsets are not committed.
 """
 
 VARIABLE: Final = "RELATA_CRASH_AT"

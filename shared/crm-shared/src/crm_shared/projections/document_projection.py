@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
@@ -144,6 +144,9 @@ class DocumentProjection:
             if isinstance(outcome, BaseException):
                 raise outcome
             failures |= outcome
+        if self.declared.written_once:
+            # They will not be needed, and `load`, which makes room for others, is hardly ever called.
+            self.documents.forget_all()
         return failures
 
     async def _apply_group(
@@ -155,6 +158,7 @@ class DocumentProjection:
         one_by_one: bool,
     ) -> dict[str, Failure]:
         after: dict[str, Document | None] = {}
+        moved: set[str] = set()
         failures: dict[str, Failure] = {}
         steps: list[Step] = []
         for event in events:
@@ -173,6 +177,10 @@ class DocumentProjection:
             except Exception as error:  # whatever it is, it is this event's, and its customer is parked
                 failures[event.key] = Failure(event, error)
                 continue
+            if known is not None and known is after.get(document_id) and document_id not in moved:
+                first = before[document_id]
+                if first is not None and self.documents.moves(first, known):
+                    moved.add(document_id)
             after[document_id] = document
             steps.append(step)
         if refused := await self.carry_out(steps):
@@ -185,28 +193,29 @@ class DocumentProjection:
         }
         rows = [step.row for step in steps if step.row is not None]
         async with self._writing:
-            if together is None or failures or not await self._write_together(rows, changed, together):
+            if failures or together is None or not await self._write_together(rows, changed, moved, together):
                 if note is not None and (rows or changed):
                     await note.open()
                 await self._insert_rows(rows)
                 if rows:
                     crash_points.reach("after_rows")
-                await self.documents.write(changed)
+                await self.documents.write(changed, moved)
         return failures
 
-    async def _write_together(self, rows: Sequence[Document], changed: Mapping[str, Document], note: Note) -> bool:
+    async def _write_together(
+        self, rows: Sequence[Document], changed: Mapping[str, Document], moved: Collection[str], note: Note
+    ) -> bool:
         """Write rows, entries, documents and the note in one command; False when that cannot be."""
-        changes = self.documents.changes(changed)
+        changes = self.documents.changes(changed, moved)
         rows_apart, new_apart = len(rows) >= APART, len(changes.new) >= APART
         size = len(changes.changed) + len(changes.entries) + (0 if new_apart else len(changes.new))
-        if not size + len(rows) + len(changes.new) > 0 or not takes_one_command(self._database):
+        if note.is_doubted or not size + len(rows) + len(changes.new) > 0 or not takes_one_command(self._database):
             return False
         if size + (0 if rows_apart else len(rows)) > TOGETHER:
             return False
         command = OneCommand(self._database)
         progress = note.keeper.collection
-        if self.documents.holds_new(changes):
-            # A store that has lost a document would take the changed one for new, and its lost rows for written.
+        if self.documents.need_check(changes):
             command.update(progress, *note.check())
         first = len(command)
         if self.rows is not None and not rows_apart:
@@ -225,6 +234,7 @@ class DocumentProjection:
             crash_points.reach("after_rows")
         if new_apart:
             await self.documents.insert(changes.new)
+            crash_points.reach("after_new_documents")
         try:
             await command.run()
         except Stopped as stopped:
@@ -233,6 +243,8 @@ class DocumentProjection:
             if first <= stopped.index < before_documents:
                 # Written before, by a batch that a crash has ended between its rows and its documents.
                 return False
+            if self.declared.written_once and stopped.index < end:
+                raise WriteConflict("a document that was taken for new was there already") from None
             if first <= stopped.index < end:
                 raise Displaced(f"a document of {self.name} is not as it was left") from None
             raise note.keeper.displaced() from None

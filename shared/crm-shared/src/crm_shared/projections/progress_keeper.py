@@ -11,6 +11,7 @@ the writer left it. A small batch is one command: rows, entries, documents, and 
 - Whoever takes a partition over raises its turn, and a former owner who has not heard of that is stopped by it.
 """
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping
 
 from pymongo import ReturnDocument
@@ -45,11 +46,14 @@ class ProgressKeeper:
         if not partitions:
             return
         raised = {f"partitions.{partition}.turn": 1 for partition in partitions}
-        # Durable, so that what is compared later exists whatever the store loses.
-        stored = await self._durable.find_one_and_update(
-            {"_id": self.name}, {"$inc": raised}, upsert=True, return_document=ReturnDocument.AFTER
-        )
-        assert stored is not None  # it is inserted where it is missing
+        stored: Document | None = None
+        # Again when another one has inserted it at the same moment.
+        while stored is None:
+            with contextlib.suppress(DuplicateKeyError):
+                # Durable, so that what is compared later exists whatever the store loses.
+                stored = await self._durable.find_one_and_update(
+                    {"_id": self.name}, {"$inc": raised}, upsert=True, return_document=ReturnDocument.AFTER
+                )
         for partition in partitions:
             section = stored["partitions"][str(partition)]
             self._turns[partition] = section["turn"]
@@ -103,6 +107,8 @@ class Note:
         self.keeper = keeper
         self.partitions = partitions
         self.stored = False
+        # Whether what it belongs to may have been read from a store that has lost something.
+        self.is_doubted = False
         self._is_open = False
 
     def check(self) -> tuple[Document, Document]:
@@ -136,8 +142,9 @@ class Note:
             self._is_open = True
 
     def close(self) -> None:
-        """The turn has to be taken again before anything more is written."""
+        """The turn has to be taken again, by a statement of its own, before anything more is written."""
         self._is_open = False
+        self.is_doubted = True
 
     async def save(self) -> None:
         """Write what was reached by a statement of its own. Raises `Displaced`."""
