@@ -106,6 +106,17 @@ class Admin(AIOKafkaAdminClient):  # type: ignore[misc]  # aiokafka is untyped
         await _stop(super().close(), self._client)
 
 
+def heed_cancellation() -> None:
+    """Raise `CancelledError` when the task was cancelled and somebody has kept that from it.
+
+    aiokafka's clients, while they close, take the cancellation of whoever waits for them for that of their own tasks. A
+    loop that runs until it is cancelled would then run for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def _start(starting: Coroutine[Any, Any, None]) -> None:
     """Start. When cancelled meanwhile, let it come to its end: aiokafka would forget a connection that is half made."""
     task = asyncio.ensure_future(starting)

@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 
 from crm_shared.domain.errors import StoreUnavailable
 from crm_shared.kafka.clients import Consumer as KafkaConsumer
+from crm_shared.kafka.clients import heed_cancellation
 from crm_shared.kafka.cluster_watch import cluster_id
 from crm_shared.kafka.connection import Kafka, Topic
 from crm_shared.mongo.documents import Document
@@ -90,6 +91,7 @@ class Consumer:
 
     async def _consume(self) -> None:
         while True:
+            heed_cancellation()
             try:
                 if isinstance(self.applier, DocumentProjection):
                     await bring_to_layout(self.applier.declared, self._database, self._kafka, self.hinder)

@@ -13,6 +13,7 @@ from pymongo.errors import PyMongoError
 
 from crm_contracts.envelope import EnvelopeError, PublicEvent, decode, place_of, type_of
 from crm_shared.domain.errors import StoreUnavailable
+from crm_shared.kafka.clients import heed_cancellation
 from crm_shared.kafka.connection import Kafka
 from crm_shared.observability import crash_points, metrics
 from crm_shared.projections.progress import PartitionProgress
@@ -101,6 +102,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
     async def work(self) -> None:
         """Apply batch after batch."""
         while True:
+            heed_cancellation()
             if self._failure is not None:
                 raise self._failure
             batches: Batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_RECORDS)

@@ -19,6 +19,7 @@ from psycopg.sql import SQL, Identifier
 from crm_contracts.envelope import Record, encode
 from crm_contracts.ids import derived_id
 from crm_contracts.registry import events_topic, state_topic
+from crm_shared.kafka.clients import heed_cancellation
 from crm_shared.kafka.cluster_watch import cluster_id
 from crm_shared.kafka.connection import Kafka, Topic
 from crm_shared.observability import metrics
@@ -99,6 +100,7 @@ class Relay:
     async def run(self) -> None:
         """Work until cancelled: wait for the lock, publish, and start over when a store or the broker fails."""
         while True:
+            heed_cancellation()
             try:
                 async with await self._connect() as lock:
                     if await self._acquire(lock):
@@ -154,6 +156,7 @@ class Relay:
                 page = await self._next(reader, producer, self.position)
                 looked_at = time.monotonic()
                 while True:
+                    heed_cancellation()
                     # Also while nothing happens: a cluster that was wiped needs its history back without a new event.
                     # A page needs no look of its own: the producer sends to no other cluster.
                     if time.monotonic() - looked_at >= CLUSTER_CHECK_SECONDS:
