@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import functools
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from crm_shared.kafka import Kafka, Topic
 from crm_shared.mongo import Document
 from crm_shared.projections import DocumentProjection, Failure, Projection
 from crm_shared.projections.consumer import Consumer
+from crm_shared.projections.progress_keeper import Note
 from crm_shared.settings import Settings
 from relata_local.servers import EmbeddedServers
 
@@ -49,7 +51,7 @@ class Noting(DocumentProjection):
     def __init__(self, database: Any, name: str) -> None:
         super().__init__(
             database,
-            Projection(name=name, events=[CustomerTagged, InteractionLogged], collection="noted", fold=note),
+            Projection(name=name, events=[CustomerTagged, InteractionLogged], collection="noted", fold=noted),
         )
         self.partitions: frozenset[int] = frozenset()
         self.keys: set[str] = set()
@@ -61,24 +63,24 @@ class Noting(DocumentProjection):
         super().take_over(partitions)
         self.partitions = partitions
 
-    async def apply(self, events: Sequence[PublicEvent]) -> Mapping[str, Failure]:
+    async def apply(self, events: Sequence[PublicEvent], note: Note | None = None) -> Mapping[str, Failure]:
         if not self.free.is_set():
             self.hindered.set()
             await self.free.wait()
         self.keys |= {event.key for event in events}
-        return await super().apply(events)
+        return await super().apply(events, note)
 
 
-def note(document: Document | None, event: PublicEvent) -> Document:
-    noted = document or {"contacts": [], "interactions": []}
-    return {**noted, event.service: [*noted[event.service], event.sequence]}
+def noted(document: Document | None, event: PublicEvent) -> Document:
+    before = document or {"contacts": [], "interactions": []}
+    return {**before, event.service: [*before[event.service], event.sequence]}
 
 
 @dataclasses.dataclass
 class Group:
     """A consumer group whose members run in this process, and what was sent to it."""
 
-    kafka: Kafka
+    settings: Settings
     database: Any
     name: str
     sent: dict[str, dict[str, list[int]]] = dataclasses.field(
@@ -87,9 +89,14 @@ class Group:
     numbers: Iterator[int] = dataclasses.field(default_factory=lambda: count(1))
     running: dict[Noting, "asyncio.Task[None]"] = dataclasses.field(default_factory=dict)
 
-    def join(self) -> Noting:
+    @functools.cached_property
+    def kafka(self) -> Kafka:
+        return Kafka(self.settings)
+
+    def join(self, instance: str | None = None) -> Noting:
         member = Noting(self.database, self.name)
-        self.running[member] = asyncio.create_task(Consumer(member, self.database, self.kafka).run())
+        kafka = Kafka(self.settings.model_copy(update={"kafka_group_instance_id": instance}))
+        self.running[member] = asyncio.create_task(Consumer(member, self.database, kafka).run())
         return member
 
     async def leave(self, member: Noting) -> None:
@@ -132,7 +139,7 @@ class Group:
 async def group(broker: EmbeddedServers, settings_for: Callable[[str], Settings]) -> AsyncIterator[Group]:
     settings = settings_for("noting")
     client: AsyncMongoClient[Document] = AsyncMongoClient(settings.mongodb_uri, tz_aware=True)
-    one = Group(Kafka(settings), client[settings.mongodb_database], "test.noting")
+    one = Group(settings, client[settings.mongodb_database], "test.noting")
     admin = one.kafka.admin()
     await admin.start()
     await one.kafka.ensure_topics(admin, [Topic(events_topic(service)) for service in SERVICES])
@@ -209,6 +216,44 @@ async def test_members_that_join_and_leave_under_load_lose_and_double_nothing(
     await group.leave(third)
     await shared_out(second)
     await asyncio.sleep(1)
+    loading = False
+    await work
+
+    async def everything() -> bool:
+        return await group.noted() == group.sent
+
+    await eventually(everything, seconds=60)
+    assert len(group.sent[CUSTOMERS[0]]["contacts"]) > 20
+
+
+@pytest.mark.timeout(240)
+async def test_a_rolling_restart_of_members_with_ids_moves_no_partition_and_loses_and_doubles_nothing(
+    group: Group, producer: Any, shared_out: Any, eventually: Any
+) -> None:
+    # given two members with ids of their own, under load
+    members = {instance: group.join(instance) for instance in ("noting-0", "noting-1")}
+    await shared_out(*members.values())
+    loading = True
+
+    async def load() -> None:
+        while loading:
+            await group.send(producer, CUSTOMERS)
+            await asyncio.sleep(0.02)
+
+    work = asyncio.create_task(load())
+    await asyncio.sleep(2)
+
+    # when one after the other is started again
+    for instance, before in list(members.items()):
+        owned, (other,) = before.partitions, set(members.values()) - {before}
+        kept = other.partitions
+        await group.leave(before)
+        members[instance] = group.join(instance)
+        await shared_out(*members.values())
+
+        # then it has the partitions that it had, and the other has kept its own
+        assert (members[instance].partitions, other.partitions) == (owned, kept)
+        await asyncio.sleep(1)
     loading = False
     await work
 

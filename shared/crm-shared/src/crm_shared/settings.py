@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     kafka_fetch_pause_ms: int = Field(0, ge=0)
     # Less only for brokers that let a group wait for it to form, such as the embedded one.
     kafka_session_timeout_ms: int = Field(10_000, ge=1_000)
+    # Unique among the processes of a service, the same when one is started again: it has its partitions back at once.
+    kafka_group_instance_id: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]+$", max_length=200)
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     kafka_sasl_username: str | None = None

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.protocol.metadata import MetadataRequest
 
 from crm_shared.kafka.pace import Pace
+from crm_shared.kafka.static_members import end_with_the_session, refuse_if_in_use
 
 DELIVERY_SECONDS = 20.0
 COMMIT_SECONDS = 10.0
@@ -69,6 +70,18 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped
         """Connect."""
         await _start(super().start())
         self._pace.set(self._fetcher)
+        if self._group_instance_id:
+            end_with_the_session(self._coordinator)
+
+    @property
+    def member_id(self) -> str:
+        """The id that the broker has given it in its group; empty while it has none."""
+        return str(self._coordinator.member_id) if self._group_id and self._coordinator else ""
+
+    async def refuse_if_in_use(self, admin: AIOKafkaAdminClient, own: str) -> None:
+        """Raise `IdInUse` while another than `own` is the static member of the group that this one wants to be."""
+        if self._group_instance_id:
+            await refuse_if_in_use(admin, self._group_id, self._group_instance_id, own)
 
     def hurry(self) -> None:
         """Somebody waits for records: ask for them at once."""

@@ -15,6 +15,7 @@ from crm_shared.kafka.clients import Admin, Consumer, Producer
 from crm_shared.kafka.cluster_watch import ClusterWatch
 from crm_shared.kafka.pace import Pace
 from crm_shared.kafka.partitioning import murmur2, murmur2_of_all
+from crm_shared.kafka.static_members import instance_id
 from crm_shared.settings import Settings
 
 # A producer's batch holds one page's records of one partition; the contract caps one record at 64 KiB.
@@ -42,6 +43,7 @@ class Kafka:
         self._fetch_wait_ms = settings.kafka_fetch_max_wait_ms
         self._fetch_pause = settings.kafka_fetch_pause_ms / 1000
         self._session_timeout_ms = settings.kafka_session_timeout_ms
+        self._instance_id = settings.kafka_group_instance_id
         self._addresses = settings.kafka_bootstrap_servers
         self._security: dict[str, Any] = {"security_protocol": settings.kafka_security_protocol}
         if settings.kafka_security_protocol in ("SSL", "SASL_SSL"):
@@ -65,17 +67,21 @@ class Kafka:
             request_timeout_ms=10_000,
         )
 
-    def consumer(self, *topics: str, group: str | None, gather: float = 0.0) -> Consumer:
+    def consumer(self, *topics: str, group: str | None, reads: Iterable[str] = (), gather: float = 0.0) -> Consumer:
         """A consumer that commits only when told to and starts at the beginning.
 
-        The range assignor gives one member the same partition number of every topic. `gather` is how long records may
-        gather at the broker after some have come (s).
+        The range assignor gives one member the same partition number of every topic. `reads` are the topics that it
+        will subscribe to after its start, `gather` is how long records may gather at the broker after some have come
+        (s).
         """
         return Consumer(
             *topics,
             pace=Pace(gather, self._fetch_pause),
             **self._connection,
             group_id=group,
+            group_instance_id=(
+                instance_id(self._instance_id, [*topics, *reads]) if group and self._instance_id else None
+            ),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             partition_assignment_strategy=[RangePartitionAssignor],

@@ -14,6 +14,7 @@ from crm_shared.kafka.clients import Consumer as KafkaConsumer
 from crm_shared.kafka.clients import heed_cancellation
 from crm_shared.kafka.cluster_watch import cluster_id
 from crm_shared.kafka.connection import Kafka, Topic
+from crm_shared.kafka.static_members import IdInUse
 from crm_shared.mongo.documents import Document
 from crm_shared.projections.document_projection import DocumentProjection
 from crm_shared.projections.generations import Generations, in_generation
@@ -27,6 +28,7 @@ from crm_shared.projections.projection import Applier
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
+STAND_BY_SECONDS = 2.0
 
 
 class Consumer:
@@ -54,6 +56,8 @@ class Consumer:
         self.ready = False
         self._trouble = ""
         self._reader: KafkaConsumer | None = None
+        # The last id that the broker gave us in the group.
+        self._member_id = ""
 
     @property
     def name(self) -> str:
@@ -101,6 +105,11 @@ class Consumer:
                     await membership.work()
             except StartOver as change:
                 log.warning("%s starts over: %s", self.applier.name, change)
+            except IdInUse as error:
+                if self._trouble != str(error):
+                    log.error("%s stands by until it has gone: %s", self.applier.name, error)
+                self._trouble = str(error)
+                await asyncio.sleep(STAND_BY_SECONDS)
             except (KafkaError, PyMongoError, StoreUnavailable, OSError, TimeoutError) as error:
                 self._trouble = repr(error)
                 log.warning("%s will try again: %r", self.applier.name, error)
@@ -114,12 +123,13 @@ class Consumer:
 
     @contextlib.asynccontextmanager
     async def _membership(self) -> AsyncIterator[Membership]:
-        consumer = self._kafka.consumer(group=self.applier.name, gather=self.applier.gather_seconds)
+        consumer = self._kafka.consumer(group=self.applier.name, reads=self.topics, gather=self.applier.gather_seconds)
         async with contextlib.AsyncExitStack() as stack:
             # Each is stopped whatever becomes of the others, and should we be cancelled while one of them stops.
             for stop in (self.parking.close, consumer.stop):
                 stack.push_async_callback(stop)
-            cluster = await self._prepare_topics()
+            stack.callback(self._remember, consumer)
+            cluster = await self._prepare_topics(consumer)
             await consumer.start()
             consumer.keep_to(cluster)
             await stack.enter_async_context(self._kafka.watch.in_use())
@@ -133,13 +143,22 @@ class Consumer:
     def _forget_reader(self) -> None:
         self._reader = None
 
-    async def _prepare_topics(self) -> str:
-        """Create the topics that are missing; the id of the cluster that they are in."""
+    def _remember(self, consumer: KafkaConsumer) -> None:
+        self._member_id = consumer.member_id or self._member_id
+
+    async def _prepare_topics(self, consumer: KafkaConsumer) -> str:
+        """Create the topics that are missing; the id of the cluster that they are in.
+
+        Raises `IdInUse` when another process has taken our place in the group. At our start it may be ourselves, before
+        we were killed: then the place is taken over at once.
+        """
         admin = self._kafka.admin()
         try:
             await self._kafka.start(admin)
             topics = [Topic(name) for name in (*self.applier.topics, self.parking.topic)]
             await self._kafka.ensure_topics(admin, topics)
+            if self._member_id:
+                await consumer.refuse_if_in_use(admin, self._member_id)
             return await cluster_id(admin)
         finally:
             await admin.close()
