@@ -77,6 +77,20 @@ def test_compose_gives_services_only_settings_that_they_have(service: str) -> No
 
 
 @each_service
+def test_a_service_in_compose_is_one_process_and_therefore_has_a_fixed_place_in_its_consumer_groups(
+    service: str,
+) -> None:
+    composed = COMPOSE["services"][service]
+
+    assert Settings(kafka_group_instance_id=composed["environment"]["KAFKA_GROUP_INSTANCE_ID"])
+    assert not {"scale", "deploy"} & set(composed)
+    # Members of a group need ids of their own; these belong to one service each.
+    definition = DEFINITIONS[service]
+    groups = [one.name for one in (*definition.projections, *definition.policies)]
+    assert [group for group in groups if not group.startswith(f"{service}-service.")] == []
+
+
+@each_service
 def test_a_service_reaches_its_stores_by_the_names_that_compose_gives_them(service: str) -> None:
     composed = COMPOSE["services"][service]
     environment = composed["environment"]

@@ -1,6 +1,7 @@
-"""Projectors with a KAFKA_GROUP_INSTANCE_ID: back at once after a kill, also with new topics; never two of one id."""
+"""Projectors that go away and come back: at once with a KAFKA_GROUP_INSTANCE_ID, of which there are never two alike."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,29 +21,36 @@ LONG_SESSION_MS = 45_000
 SHORT_SESSION_MS = 6_000
 
 
+Project = Callable[..., ServiceProcess]
+
+
 @pytest.fixture
-def projector(
-    servers: EmbeddedServers, settings_for: Callable[[str], Settings], tmp_path: Path
-) -> Iterator[ServiceProcess]:
-    """A projector of contacts, as a process of its own, with an id."""
+def project(servers: EmbeddedServers, settings_for: Callable[[str], Settings], tmp_path: Path) -> Iterator[Project]:
+    """`project(instance)`: a projector of contacts as a process of its own, with an id or without one."""
     settings = settings_for(CONTACTS.service)
     environment = servers.environment() | {
         "POSTGRES_SCHEMA": settings.postgres_schema,
         "MONGODB_DATABASE": settings.mongodb_database,
         "KAFKA_SESSION_TIMEOUT_MS": str(LONG_SESSION_MS),
-        "KAFKA_GROUP_INSTANCE_ID": "contacts-0",
     }
-    process = ServiceProcess(CONTACTS.service, free_port(), tmp_path, lambda: environment)
-    process.role = "project"
-    yield process
-    process.kill()
+    with contextlib.ExitStack() as stack:
+
+        def make(instance: str | None = None) -> ServiceProcess:
+            own = {"KAFKA_GROUP_INSTANCE_ID": instance} if instance else {}
+            process = ServiceProcess(CONTACTS.service, free_port(), tmp_path, lambda: environment | own)
+            process.role = "project"
+            stack.callback(process.kill)
+            return process
+
+        yield make
 
 
 @pytest.mark.timeout(240)
 async def test_a_projector_that_was_killed_goes_on_before_its_session_has_ended(
-    broker: EmbeddedServers, launch: Any, identify: Any, eventually: Any, projector: ServiceProcess
+    broker: EmbeddedServers, launch: Any, identify: Any, eventually: Any, project: Project
 ) -> None:
     contacts = await launch(CONTACTS, roles=("api", "relay"))
+    projector = project("contacts-0")
     await asyncio.to_thread(projector.start)
     await visible(contacts, await identify(contacts, "lan@example.com"), eventually)
 
@@ -54,6 +62,34 @@ async def test_a_projector_that_was_killed_goes_on_before_its_session_has_ended(
         await visible(contacts, missed, eventually)
     # Nor is it only the first batch that comes.
     await visible(contacts, await identify(contacts, "minh@example.com"), eventually)
+
+
+@pytest.mark.timeout(240)
+async def test_a_projector_without_an_id_that_is_told_to_stop_leaves_its_partitions_to_the_next_one(
+    broker: EmbeddedServers, launch: Any, identify: Any, eventually: Any, project: Project
+) -> None:
+    contacts = await launch(CONTACTS, roles=("api", "relay"))
+    projector = project()
+    await asyncio.to_thread(projector.start)
+    await visible(contacts, await identify(contacts, "lan@example.com"), eventually)
+
+    await asyncio.to_thread(projector.stop)
+    left = await members_of(contacts.runtime.kafka, "contacts-service.customers")
+    missed = await identify(contacts, "minh@example.com")
+    projector.launch()
+
+    assert left == []
+    await visible(contacts, missed, eventually)
+
+
+async def members_of(kafka: Kafka, group: str) -> list[Any]:
+    admin = kafka.admin()
+    await admin.start()
+    try:
+        (answer,) = await admin.describe_consumer_groups([group])
+        return [member for _, _, _, _, _, members, *_ in answer.groups for member in members]
+    finally:
+        await admin.close()
 
 
 async def visible(contacts: Any, identified: Any, eventually: Callable[..., Awaitable[Any]]) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import signal
 from collections.abc import Callable, Sequence
+from types import FrameType
 
 import uvicorn
 
@@ -32,12 +34,21 @@ async def serve(definition: Definition, settings: Settings, roles: Sequence[str]
         work = [asyncio.create_task(runtime.relay.run(), name="relay")] if runtime.relay else []
         if "project" in roles:
             work += [asyncio.create_task(consumer.run(), name=consumer.name) for consumer in runtime.consumers]
+        # uvicorn raises the signal that has ended it once more, for whoever handled it before. By default that ends the
+        # process at once: its projectors would not leave their groups, whose partitions wait for them then.
+        former = {number: signal.signal(number, _has_been_heard) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             await server.serve()
         finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
             for task in work:
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
+
+
+def _has_been_heard(number: int, frame: FrameType | None) -> None:
+    """Nothing more: the server has ended because of it."""
 
 
 def _calm_garbage_collection() -> None:
