@@ -2,13 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
-from crm_shared.kafka.pace import LONGEST_PAUSE_SECONDS, LONGEST_WAIT_MS, Pace
+from crm_shared.kafka.pace import (
+    ENOUGH_RECORDS,
+    LONGEST_GATHERING_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    LONGEST_WAIT_MS,
+    Pace,
+)
 
 WAIT_MS = 20
 
@@ -56,16 +63,18 @@ class Fetcher:
         return await self._proc_fetch_request(assignment or Assignment(), 0, Request())
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, which passes by sleeping only."""
+@pytest_asyncio.fixture
+async def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which passes by timers only."""
     now = [1_000.0]
+    loop = asyncio.get_running_loop()
 
-    async def sleep(seconds: float) -> None:
+    def call_later(seconds: float, callback: Callable[[], None]) -> asyncio.Handle:
         now[0] += seconds
+        return loop.call_soon(callback)
 
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr(loop, "call_later", call_later)
     return now
 
 
@@ -128,6 +137,39 @@ async def test_a_request_that_reached_the_end_is_not_taken_for_starved(clock: li
         await fetcher.ask(Assignment(at_end))
 
     assert fetcher.waits == [WAIT_MS] * 3
+
+
+async def test_where_records_come_fast_more_may_gather_but_for_a_backlog_nobody_waits(clock: list[float]) -> None:
+    fetcher = Fetcher([True] * 5)
+    pace = Pace(pause=0.005)
+    pace.set(fetcher)
+    for records in (1, 1_000, ENOUGH_RECORDS - 1, 0):
+        pace.came(records)
+        await fetcher.ask()
+    await fetcher.ask()
+
+    # as many as came in the batch before decide about the pause behind the request
+    assert gaps(fetcher) == [0.008, 0, LONGEST_GATHERING_SECONDS, 0.005]
+
+
+async def test_somebody_who_waits_for_records_ends_the_pause() -> None:
+    fetcher = Fetcher([True, False, False])
+    pace = Pace(gather=30.0, pause=0.005)
+    pace.set(fetcher)
+    await fetcher.ask()
+    asking = asyncio.create_task(fetcher.ask())
+    await asyncio.sleep(0.01)
+    assert len(fetcher.asked_at) == 1
+
+    pace.hurry()
+    pace.hurry()
+
+    async with asyncio.timeout(1):
+        assert await asking is False
+    # and a hurry that interrupts no pause does no harm
+    pace.hurry()
+    assert await fetcher.ask() is False
+    assert len(fetcher.asked_at) == 3
 
 
 async def test_who_is_cancelled_while_it_pauses_says_that_nothing_came() -> None:
