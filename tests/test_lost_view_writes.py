@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from pymongo.asynchronous.database import AsyncDatabase
+from tests.publication import Publication
 
 from crm_contracts.envelope import PublicEvent, decode
 from crm_contracts.events.contacts import CustomerDetailsChanged, CustomerIdentified, CustomerTagged, Profile
@@ -19,11 +20,12 @@ from crm_shared.projections.document_projection import GROUPED_FROM
 from crm_shared.projections.progress_keeper import ProgressKeeper
 from crm_shared.projections.projection import advance
 from crm_shared.settings import Settings
-from crm_shared.testing.launching import Launched, launched
+from crm_shared.testing.launching import Launched
 from customer360_service.main import DEFINITION as CUSTOMER360
 from customer360_service.projections import CUSTOMERS
+from relata_local.documents import DocumentServer
+from relata_local.ports import free_port
 from relata_local.servers import EmbeddedServers
-from tests.publication import Publication
 
 VIEW = CUSTOMERS.collections
 PROGRESS = "projection_progress"
@@ -117,6 +119,15 @@ async def history(broker: EmbeddedServers, settings_for: Callable[[str], Setting
 
 
 @pytest.fixture
+def documents(tmp_path: Path) -> Iterator[DocumentServer]:
+    """An embedded document store for one test, which may kill it."""
+    server = DocumentServer(tmp_path, free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
 def exact(eventually: Callable[..., Awaitable[Any]], history: History) -> Callable[[Launched], Awaitable[None]]:
     """Waits until the view is exact; the error names what is not."""
 
@@ -195,3 +206,39 @@ async def test_a_view_whose_store_has_lost_writes_ends_exact(
         await exact(view)
         noticed = [message for message in caplog.messages if "goes on from what is stored" in message]
         assert len(noticed) >= times
+
+
+@pytest.mark.slow
+async def test_a_store_killed_right_after_it_acknowledged_small_batches_comes_back_to_an_exact_view(
+    history: History,
+    launch: Any,
+    exact: Any,
+    documents: DocumentServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given small batches that the store has acknowledged, and that no seal has made durable
+    monkeypatch.setattr(membership, "COMMIT_SECONDS", NEVER)
+    take_over = ProgressKeeper.take_over
+    lost = 0
+
+    async def take_over_and_look_back(keeper: ProgressKeeper, partitions: Collection[int], cluster: str) -> None:
+        nonlocal lost
+        held = dict(keeper.progress)
+        await take_over(keeper, partitions, cluster)
+        lost += any(keeper.progress[number].done != known.done for number, known in held.items())
+
+    monkeypatch.setattr(ProgressKeeper, "take_over", take_over_and_look_back)
+    view = await launch(CUSTOMER360, roles=("project",), mongodb_uri=documents.address)
+    for newcomers in (3, 0, 1):
+        for _ in range(4):
+            await history.go_on(3, newcomers=newcomers)
+            await exact(view)
+
+        # when it is killed, and starts again
+        await asyncio.to_thread(documents.kill)
+        await asyncio.to_thread(documents.start)
+
+        # then whatever it has lost is done again, and nothing twice
+        await history.go_on(3)
+        await exact(view)
+    assert lost, "the store has lost nothing: this has proven nothing"

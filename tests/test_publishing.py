@@ -1,5 +1,7 @@
 """From the log to the broker: order, envelope, one relay at a time, and a broker that has lost everything."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -11,6 +13,7 @@ from aiokafka.errors import KafkaError
 from contacts_service.main import DEFINITION as CONTACTS
 from crm_contracts.envelope import HEADER_NAMES, decode
 from crm_shared.kafka import Kafka
+from crm_shared.publishing.positions import SAVE_SECONDS, Positions
 from crm_shared.settings import Settings
 from relata_local.servers import EmbeddedServers
 
@@ -182,3 +185,41 @@ async def test_a_restarted_relay_goes_on_where_it_was(
 
     records = await read_topic(settings_for("contacts"), EVENTS)
     assert len(records) == 2
+
+
+async def test_what_a_killed_relay_sends_again_is_the_last_of_it_with_the_same_bytes(
+    broker: EmbeddedServers,
+    launch: Any,
+    published: Any,
+    settings_for: Callable[[str], Settings],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # given a relay that ends without saving its position, a moment after it has sent something
+    save = Positions.save
+
+    async def save_unless_it_ends(positions: Positions, position: int, *, now: bool = False) -> None:
+        if not now:
+            await save(positions, position)
+
+    monkeypatch.setattr(Positions, "save", save_unless_it_ends)
+    first = await launch(CONTACTS, roles=WITHOUT_VIEWS)
+    for number in range(3):
+        early = (await identify(first.client, f"early{number}@example.com"))["position"]
+    await published(first, early)
+    await asyncio.sleep(2 * SAVE_SECONDS)
+    for number in range(3):
+        late = (await identify(first.client, f"late{number}@example.com"))["position"]
+    await published(first, late)
+    await first.stop()
+
+    # when the next one goes on
+    second = await launch(CONTACTS, roles=WITHOUT_VIEWS)
+    last = (await identify(second.client, "last@example.com"))["position"]
+    await published(second, last)
+
+    # then only what came after the last saved position is there twice
+    records = await read_topic(settings_for("contacts"), EVENTS)
+    times = Counter(essence(record) for record in records)
+    twice = [decode(key, value, headers).sequence for (_, key, value, headers), count in times.items() if count > 1]
+    assert len(times) == 7
+    assert all(early < position <= late for position in twice)

@@ -26,8 +26,12 @@ REACHED_BY: dict[Point, str] = {
     "after_view_write": "project",
     "before_commit": "project",
 }
-# Rows beside documents, and policies, are not everywhere.
-ONLY_IN: dict[str, set[Point]] = {"customer360": {"after_rows"}, "segmentation": {"after_decisions"}}
+# Rows beside documents, and policies, are not everywhere; nor do many documents that are new come together.
+ONLY_IN: dict[str, set[Point]] = {
+    "customer360": {"after_rows"},
+    "interactions": {"after_new_documents"},
+    "segmentation": {"after_decisions"},
+}
 
 
 async def prove(fleet: Fleet, load: Load) -> Oracle:
@@ -86,7 +90,7 @@ async def test_processes_that_die_at_each_crash_point_lose_nothing(fleet: Fleet,
 
 def points_of(process: Process) -> list[Point]:
     """The crash points that a process gets to."""
-    without = {"after_rows", "after_decisions"} - ONLY_IN.get(process.service, set())
+    without = set[Point]().union(*ONLY_IN.values()) - ONLY_IN.get(process.service, set())
     if process.service == "customer360":
         without |= {"after_store", "after_send", "before_position"}
     return [point for point, role in REACHED_BY.items() if process.has_role(role) and point not in without]
