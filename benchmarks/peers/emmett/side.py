@@ -26,7 +26,7 @@ class Emmett(Side):
 
     name = "emmett"
     title = "Emmett on PostgreSQL (Node, asynchronous projection, no Kafka)"
-    stall_seconds = 10.0
+    stall_seconds = 5.0  # it looks once a second at least
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
