@@ -35,7 +35,7 @@ timeline = store[DATABASE].get_collection("timeline", write_concern=JOURNALED)
     TOPIC,
     group_id="customers",
     auto_offset_reset="earliest",
-    # The embedded broker looks for news only when half of a wait has passed: with the default of 500 ms, p50 would be 250.
+    # The embedded broker looks for news only when half of a wait has passed, and the default is 500 ms.
     # Much less, and the client would ask without a pause; our own readers pause by themselves, which FastStream cannot.
     fetch_max_wait_ms=20,
     # As short as our own: a group waits for a lost member for as long.
