@@ -210,7 +210,7 @@ async def test_the_same_events_again_decide_nothing_again(place: Place) -> None:
 async def crash_while_writing(place: Place, *events: PublicEvent) -> None:
     """Apply these events up to the point where their decisions are stored and the documents are not."""
 
-    async def crash(_: Any) -> None:
+    async def crash(*_: Any) -> None:
         raise ConnectionError("the view's store went away")
 
     with pytest.MonkeyPatch.context() as broken:

@@ -120,10 +120,10 @@ class Admin(AIOKafkaAdminClient):  # type: ignore[misc]  # aiokafka is untyped
 
 
 def heed_cancellation() -> None:
-    """Raise `CancelledError` when the task was cancelled and somebody has kept that from it.
+    """Raise `CancelledError` when this task was cancelled before and goes on all the same.
 
-    aiokafka's clients, while they close, take the cancellation of whoever waits for them for that of their own tasks. A
-    loop that runs until it is cancelled would then run for ever.
+    Python 3.11's `asyncio.wait_for`, with which PyMongo and aiokafka wait, returns as if nothing had happened when what
+    it waits for is done at the moment of the cancellation. Whoever has cancelled would wait for ever.
     """
     task = asyncio.current_task()
     if task is not None and task.cancelling():

@@ -124,6 +124,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
     async def _resume(self, error: Exception) -> None:
         """Go on from what is stored, however long the store takes to come back."""
         while True:
+            heed_cancellation()
             log.warning("%s goes on from what is stored: %r", self._applier.name, error)
             self._owner.hinder(repr(error))
             await asyncio.sleep(STORE_BACKOFF_SECONDS)
