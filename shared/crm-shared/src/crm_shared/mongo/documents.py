@@ -100,8 +100,6 @@ class Documents:
         # Those that were inserted, and those that were written, in commands since the last seal.
         self._new: set[str] = set()
         self._unsealed: set[str] = set()
-        # Whether an entry may be ahead of its document: an attempt may have ended between the two.
-        self.doubts_entries = True
 
     def not_held(self, ids: Iterable[str]) -> list[str]:
         """Those that `load` will read from the store."""
@@ -203,7 +201,6 @@ class Documents:
         """Everything that was written so far is durable."""
         self._new.clear()
         self._unsealed.clear()
-        self.doubts_entries = False
 
     async def write(self, documents: Mapping[str, Document], moved: Collection[str] = ()) -> None:
         """Write documents that `load` returned (or did not find), changed by their fold; `moved` as for `changes`.
@@ -308,7 +305,6 @@ class Documents:
 
     def forget(self, ids: Iterable[str]) -> None:
         """Read these again the next time."""
-        self.doubts_entries = True
         for document_id in ids:
             self._kept.pop(document_id, None)
 
@@ -316,7 +312,6 @@ class Documents:
         """Read everything again: partitions may have been somebody else's in between."""
         self._kept.clear()
         self.sealed()
-        self.doubts_entries = True
 
 
 def _not_later(entry: Document) -> Document:

@@ -177,7 +177,7 @@ class DocumentProjection:
             except Exception as error:  # whatever it is, it is this event's, and its customer is parked
                 failures[event.key] = Failure(event, error)
                 continue
-            if self.documents.doubts_entries and known is not None and known is after.get(document_id):
+            if known is not None and known is after.get(document_id) and document_id not in moved:
                 first = before[document_id]
                 if first is not None and self.documents.moves(first, known):
                     moved.add(document_id)
