@@ -180,5 +180,6 @@ async def resumed(fleet: Fleet) -> float:
         after = {"after": f"contacts:{identified['position']}"}
         while (answer := await client.get(url, params=after)).status_code == 503:
             await asyncio.sleep(0.1)
+    assert answer.status_code == 200, answer.text
     assert answer.json()["identified"]
     return time.monotonic() - started
