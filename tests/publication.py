@@ -1,6 +1,6 @@
 """Sends public events as a relay does, one step at a time, so that a test decides what comes between."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,9 +50,9 @@ class Publication:
         partition = self.kafka.partition_of(key) if key else 0
         await self._producer.send_and_wait(topic, value, key=key, partition=partition, headers=list(headers))
 
-    async def watermark(self, service: str, sequence: int) -> None:
-        """One to every partition."""
-        for partition in range(self.kafka.partitions):
+    async def watermark(self, service: str, sequence: int, *, only: Collection[int] | None = None) -> None:
+        """One to every partition, or to some."""
+        for partition in range(self.kafka.partitions) if only is None else only:
             value, headers = encode_watermark(service, partition, sequence, AT, AT)
             await self._producer.send_and_wait(events_topic(service), value, partition=partition, headers=list(headers))
 

@@ -10,10 +10,15 @@ import httpx
 import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from tests.publication import Publication
 
+from contacts_service.main import DEFINITION as CONTACTS
 from crm_contracts.envelope import decode
+from crm_contracts.events.contacts import CustomerIdentified, Profile
+from crm_contracts.registry import events_topic
 from crm_contracts.watermark import Watermark, read_watermark
-from crm_shared.kafka import Kafka
+from crm_shared.domain import PositionNotReached
+from crm_shared.kafka import Kafka, Topic
 from crm_shared.settings import Settings
 from customer360_service.main import DEFINITION as CUSTOMER360
 from interactions_service.main import DEFINITION as INTERACTIONS
@@ -148,3 +153,29 @@ async def test_a_relay_that_takes_over_says_a_watermark_that_the_one_before_may_
         return len(watermarks(found[before:])) == settings.kafka_partitions
 
     assert {one.sequence for one in watermarks(await everything(settings, said_again)).values()} == {last}
+
+
+async def test_a_query_about_one_customer_does_not_take_another_partitions_watermark_for_its_event(
+    broker: EmbeddedServers, launch: Any, settings_for: Callable[[str], Settings], eventually: Any
+) -> None:
+    # given a view that has seen the watermarks of all partitions but that of the event, which is still to come
+    view = await launch(CONTACTS, roles=("project",))
+    progress = view.runtime.consumers[0].progress
+    async with Publication(settings_for("contacts")) as publication:
+        customer = "00000000-0000-4000-8000-000000000001"
+        data = CustomerIdentified(customer_id=customer, source="test", identifiers=[], profile=Profile(), tags=[])
+        await publication.create(Topic(events_topic("contacts")))
+        others = set(range(publication.kafka.partitions)) - {publication.kafka.partition_of(customer.encode())}
+        await publication.watermark("contacts", 7, only=others)
+
+        async def seen() -> bool:
+            known = await progress.load()
+            return all(number in known and known[number].done == {"contacts": 7} for number in others)
+
+        await eventually(seen)
+
+        # then it waits for the event
+        with pytest.raises(PositionNotReached):
+            await progress.wait_for({"contacts": 7}, publication.kafka.partitions, of_all=False, seconds=0.3)
+        await publication.send(data, 7)
+        await progress.wait_for({"contacts": 7}, publication.kafka.partitions, of_all=False)

@@ -20,6 +20,12 @@ def applied(*positions: int, partition: int = 0, lag: int = 0) -> PartitionProgr
     return found
 
 
+def complete(position: int, *, partition: int = 0) -> PartitionProgress:
+    found = PartitionProgress(partition, "cluster")
+    found.note_all_up_to(SOURCE, position)
+    return found
+
+
 async def test_members_note_their_partitions_side_by_side(settings_for: Callable[[str], Settings]) -> None:
     settings = settings_for("progress")
     async with AsyncMongoClient[Document](settings.mongodb_uri, tz_aware=True) as client:
@@ -51,6 +57,8 @@ async def test_members_note_their_partitions_side_by_side(settings_for: Callable
         pytest.param([applied(5, 9), applied(7, partition=1)], 9, True, False, id="the other is behind"),
         pytest.param([applied(5, 9), applied(7, partition=1)], 6, True, True, id="no public event, passed by all"),
         pytest.param([applied(5, 9), applied(7, partition=1)], 8, False, False, id="one may still have to read it"),
+        pytest.param([applied(5), complete(9, partition=1)], 9, False, False, id="a watermark is no event"),
+        pytest.param([complete(9), complete(9, partition=1)], 9, True, True, id="watermarks everywhere"),
         pytest.param([applied(5, 9)], 4, False, False, id="a partition has not been read at all"),
         pytest.param([], 1, False, False, id="nothing was read"),
         pytest.param([applied(*range(1, 2 * RECENT)), applied(7, partition=1)], 9, False, False, id="long past in one"),

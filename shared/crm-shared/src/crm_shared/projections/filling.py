@@ -146,11 +146,15 @@ class Filler:
         """Fold records into what the partition comes to; the rows that they add."""
         rows: list[Document] = []
         places: dict[str, list[int]] = {}
+        complete: dict[str, int] = {}
         handles = self._projection.handles
         for record in records:
             if type_of(record.headers) not in handles:
                 if (place := place_of(record.headers)) is not None:
-                    places.setdefault(place[0], []).append(place[1])
+                    if record.key is None:  # a watermark, as for `Membership`
+                        complete[place[0]] = place[1]
+                    else:
+                        places.setdefault(place[0], []).append(place[1])
                 continue
             if folded.failed and record.key.decode() in folded.failed:
                 continue
@@ -170,6 +174,8 @@ class Filler:
                 rows.append(row)
         for service, positions in places.items():
             noted.note(service, *positions)
+        for service, position in complete.items():
+            noted.note_all_up_to(service, position)
         return rows
 
     def _fold_event(self, documents: dict[str, Document], event: PublicEvent) -> Document | None:

@@ -138,14 +138,19 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         events: list[PublicEvent] = []
         origins: list[ConsumerRecord] = []
         passed: dict[tuple[int, str], list[int]] = defaultdict(list)
+        complete: dict[tuple[int, str], int] = {}
         skipped = 0
         for records in batches.values():
             for record in records:
                 if type_of(record.headers) not in self._applier.handles:
                     skipped += 1
-                    # A query may wait for this position all the same: it cannot know what the view makes of it.
                     if (place := place_of(record.headers)) is not None:
-                        passed[record.partition, place[0]].append(place[1])
+                        if record.key is None:
+                            # A watermark. It is in every partition, so it does not say that the very event was.
+                            complete[record.partition, place[0]] = place[1]
+                        else:
+                            # A query may wait for this position all the same: it cannot know what the view makes of it.
+                            passed[record.partition, place[0]].append(place[1])
                     continue
                 if self._parking.keys and _key_of(record) in self._parking.keys:
                     await self._parking.send(record, "the customer is parked")
@@ -159,14 +164,14 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
                 events.append(event)
                 origins.append(record)
                 passed[record.partition, event.service].append(event.sequence)
-        note = self._note(batches, passed)
+        note = self._note(batches, passed, complete)
         failed = await self._try(events, note)
         left_out = {(event.service, event.sequence) for left, _ in failed.values() for event in left}
         if failed:
             source = {event.id: record for event, record in zip(events, origins, strict=True)}
             for key, (left, cause) in failed.items():
                 await self._give_up(key, [source[event.id] for event in left], repr(cause))
-            note = self._note(batches, _without(left_out, passed))
+            note = self._note(batches, _without(left_out, passed), complete)
         crash_points.reach("after_view_write")
         if not note.stored:
             await note.save()
@@ -174,7 +179,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
         self._count("skipped", skipped)
         self._count("applied", len(events) - len(left_out))
 
-    def _note(self, batches: Batches, passed: Passed) -> Note:
+    def _note(self, batches: Batches, passed: Passed, complete: Mapping[tuple[int, str], int]) -> Note:
         """How far a batch brings the partitions that it touches."""
         numbers = {partition.partition for partition in batches}
         touched = {number: self._keeper.progress[number].copy() for number in numbers}
@@ -182,6 +187,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka i
             touched[partition.partition].offsets[partition.topic] = records[-1].offset + 1
         for (number, service), positions in passed.items():
             touched[number].note(service, *positions)
+        for (number, service), position in complete.items():
+            touched[number].note_all_up_to(service, position)
         for number, lag in self._lags(touched).items():
             touched[number].lag = lag
         return self._keeper.note(touched)

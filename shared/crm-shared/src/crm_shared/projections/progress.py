@@ -50,6 +50,10 @@ class PartitionProgress:
         self.done[source] = last
         del recent[:-RECENT]
 
+    def note_all_up_to(self, source: str, position: int) -> None:
+        """Whatever belongs to this partition up to here has been passed; the very event may be in another."""
+        self.done[source] = max(position, self.done.get(source, 0))
+
     def copy(self) -> "PartitionProgress":
         """Another one that says the same, to note more in."""
         recent = {source: list(positions) for source, positions in self.recent.items()}
