@@ -36,6 +36,7 @@ from crm_shared.domain.context import ANONYMOUS
 from crm_shared.kafka import Kafka
 from crm_shared.projections.generations import COLLECTION as GENERATIONS
 from crm_shared.projections.generations import in_generation
+from crm_shared.projections.progress import COLLECTION as PROGRESS
 from segmentation_service.conditions import evaluate, parse
 from segmentation_service.domain import Memberships, Segment
 from segmentation_service.projections import FACTS
@@ -239,6 +240,23 @@ class Oracle:
                 found.append(f"{one} was answered, and the store holds {status} {stored}")
         return found
 
+    def how_far(self) -> list[str]:
+        """How far each view says that it is: one that differs and is at the end has passed something over."""
+        found: list[str] = []
+        for view in self.views:
+            settings = self.settings_for(view.service)
+            with MongoClient[Document](settings.mongodb_uri, tz_aware=True) as client:
+                database = client[settings.database_name(view.service)]
+                live = database[GENERATIONS].find_one({"_id": view.name})
+                progress = database[PROGRESS].find_one({"_id": in_generation(view.name, live["live"] if live else 1)})
+            found += [
+                f"{view.name}, partition {number}: done {section['done']}, lag {section['lag']}, "
+                f"offsets {section['offsets']}, last written at {section['updated_at']:%H:%M:%S}"
+                for number, section in sorted((progress or {"partitions": {}})["partitions"].items())
+                if "cluster" in section
+            ]
+        return found
+
     async def topic_differences(self) -> list[str]:
         """Topics hold every public event at least once, bytes and all: each key's in order, before a watermark."""
         found: list[str] = []
@@ -362,7 +380,9 @@ async def settled(
             if oracle is None:
                 oracle = await asyncio.to_thread(Oracle.read, settings_for, services)
             topics = (await oracle.topic_differences())[:SHOWN]
-            raise AssertionError("\n".join([f"after {seconds:g} s the views still differ:", *differences, *topics]))
+            how_far = await asyncio.to_thread(oracle.how_far)
+            said = [f"after {seconds:g} s the views still differ:", *differences, *topics, *how_far]
+            raise AssertionError("\n".join(said))
         # Views that run in this process need its processor more than a look at a long history does.
         await asyncio.sleep(max(1.0, 2 * (asyncio.get_running_loop().time() - began)))
 

@@ -24,12 +24,20 @@ class OtherCluster(KafkaError):  # type: ignore[misc]  # aiokafka is untyped
     """The address leads to another cluster than it did when the client began."""
 
 
+class Stalled(KafkaError):  # type: ignore[misc]  # aiokafka is untyped
+    """A part of a client that works beside its caller has ended, so that nothing would come any more."""
+
+
 class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
     """A producer that gives up, with `TimeoutError`, what no broker takes.
 
     With idempotence on, aiokafka's own tries for ever, even on a broker that has lost the topic, and `stop` waits for
     that in a loop without a pause. Here the caller starts over, with what was not acknowledged.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        _know_closed_transports(self.client)
 
     async def start(self) -> None:
         """Connect."""
@@ -56,15 +64,17 @@ class Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka is untyped
 
 
 class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped
-    """A consumer whose `commit` and `stop` are bounded.
+    """A consumer whose `commit` and `stop` are bounded, and whose `getmany` does not wait for what cannot come.
 
     While no broker answers, aiokafka's own commits for ever, and `stop` raises the cancellation of its own fetch,
-    which looks as if the caller had been cancelled, and leaves connections open.
+    which looks as if the caller had been cancelled, and leaves connections open. When its fetching has ended by an
+    error, that is only logged, and `getmany` has nothing for ever.
     """
 
     def __init__(self, *topics: str, pace: Pace, **options: Any) -> None:
         super().__init__(*topics, **options)
         self._pace = pace
+        _know_closed_transports(self._client)
 
     async def start(self) -> None:
         """Connect."""
@@ -88,7 +98,10 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped
         self._pace.hurry()
 
     async def getmany(self, *partitions: Any, **options: Any) -> dict[Any, list[Any]]:
-        """Batches of records, per partition."""
+        """Batches of records, per partition. Raises `Stalled` when there would never be any more."""
+        for part in (self._fetcher.error_future, self._client._sync_task):
+            if part is not None and part.done():
+                raise Stalled(f"the consumer has stopped reading: {part.get_coro().__name__} has ended")
         batches: dict[Any, list[Any]] = await super().getmany(*partitions, **options)
         if batches:
             self._pace.came(sum(map(len, batches.values())))
@@ -110,6 +123,10 @@ class Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka is untyped
 class Admin(AIOKafkaAdminClient):  # type: ignore[misc]  # aiokafka is untyped
     """An administrative client."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        _know_closed_transports(self._client)
+
     async def start(self) -> None:
         """Connect."""
         await _start(super().start())
@@ -128,6 +145,43 @@ def heed_cancellation() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+class _Writer:
+    """A stream's writer that raises `ConnectionResetError` where it is closed already.
+
+    uvloop raises `RuntimeError` for that and asyncio nothing. aiokafka is ready for neither: it expects an `OSError`,
+    and by any other error its fetching and its look at the cluster end for good (its issue 1038).
+    """
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+
+    def write(self, data: bytes) -> None:
+        """Send."""
+        if self._writer.is_closing():
+            raise ConnectionResetError("the connection is closed")
+        try:
+            self._writer.write(data)
+        except RuntimeError as error:
+            raise ConnectionResetError(str(error)) from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+
+def _know_closed_transports(connections: AIOKafkaClient) -> None:
+    """Let each connection say, as the client expects it, when the other end has closed it."""
+    get = connections._get_conn
+
+    async def get_conn(node: Any, **options: Any) -> Any:
+        connection = await get(node, **options)
+        writer = connection._writer if connection is not None else None
+        if writer is not None and not isinstance(writer, _Writer):
+            connection._writer = _Writer(writer)
+        return connection
+
+    connections._get_conn = get_conn
 
 
 async def _start(starting: Coroutine[Any, Any, None]) -> None:
