@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import UUID
 
 import orjson
@@ -94,21 +94,25 @@ class PublicEvent:
     traceparent: str
     data: dict[str, Any]
 
+    _latest: ClassVar["tuple[PublicEvent, EventData] | None"] = None
+
     @property
     def payload(self) -> EventData:
-        """The payload as its model: what a fold matches on. Validated when it is first asked for.
+        """The payload as its model: what a fold matches on. Validated when it is asked for.
 
         Raises `EnvelopeError` for a type that this version of the contract does not know, and pydantic's
         `ValidationError` for data that its model does not take.
         """
-        # As `cached_property` would, which takes a lock for every event in Python 3.11.
-        known: EventData | None = self.__dict__.get("_payload")
-        if known is None:
-            model = _model_of(self.service, self.name, self.major)
-            if model is None:
-                raise EnvelopeError(f"{self.name}.v{self.major} of {self.service} is not known here")
-            known = self.__dict__["_payload"] = model.model_validate(self.data)
-        return known
+        # Only the last one is kept: a batch that held the models of all its events would be twice as slow to fold.
+        latest = PublicEvent._latest
+        if latest is not None and latest[0] is self:
+            return latest[1]
+        model = _model_of(self.service, self.name, self.major)
+        if model is None:
+            raise EnvelopeError(f"{self.name}.v{self.major} of {self.service} is not known here")
+        payload = model.model_validate(self.data)
+        PublicEvent._latest = (self, payload)
+        return payload
 
 
 @lru_cache(maxsize=256)

@@ -20,6 +20,8 @@ class DecidedProjection(DocumentProjection):
     `partitions` are those that this process owns; `busy` is held while documents are read, decided about and written.
     """
 
+    acts = True
+
     def __init__(self, resources: Resources, declared: Projection, policy: ViewPolicy) -> None:
         super().__init__(resources.database, declared, partition_of=resources.kafka.partition_of)
         self.partitions: frozenset[int] = frozenset()

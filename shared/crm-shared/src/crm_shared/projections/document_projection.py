@@ -54,6 +54,10 @@ class DocumentProjection:
     for the disk. Of a large one, each collection is written by itself, durably.
     """
 
+    # Whether events have effects beside the view: `plan` and `carry_out` are asked then. A view alone holds no step,
+    # and so lets go of what documents were in the middle of a batch.
+    acts = False
+
     def __init__(
         self, database: AsyncDatabase[Document], declared: Projection, *, partition_of: PartitionOf | None = None
     ) -> None:
@@ -160,6 +164,7 @@ class DocumentProjection:
         after: dict[str, Document | None] = {}
         moved: set[str] = set()
         failures: dict[str, Failure] = {}
+        rows: list[Document] = []
         steps: list[Step] = []
         for event in events:
             if event.key in failures:
@@ -173,7 +178,9 @@ class DocumentProjection:
                 row = self.declared.row_of(event)
                 if one_by_one:
                     _require_storable(document, row)
-                step = Step(event, document_id, known, document, row, self.plan(known, event, document))
+                step = None
+                if self.acts:
+                    step = Step(event, document_id, known, document, row, self.plan(known, event, document))
             except Exception as error:  # whatever it is, it is this event's, and its customer is parked
                 failures[event.key] = Failure(event, error)
                 continue
@@ -182,8 +189,11 @@ class DocumentProjection:
                 if first is not None and self.documents.moves(first, known):
                     moved.add(document_id)
             after[document_id] = document
-            steps.append(step)
-        if refused := await self.carry_out(steps):
+            if step is not None:
+                steps.append(step)
+            elif row is not None:
+                rows.append(row)
+        if steps and (refused := await self.carry_out(steps)):
             steps = _undo(steps, refused, after)
             failures |= refused
         changed = {
@@ -191,7 +201,7 @@ class DocumentProjection:
             for identifier, folded in after.items()
             if folded is not None and folded is not before[identifier]
         }
-        rows = [step.row for step in steps if step.row is not None]
+        rows += [step.row for step in steps if step.row is not None]
         async with self._writing:
             if failures or together is None or not await self._write_together(rows, changed, moved, together):
                 if note is not None and (rows or changed):
@@ -257,15 +267,15 @@ class DocumentProjection:
         return await self.documents.load(ids)
 
     def plan(self, before: Document | None, event: PublicEvent, after: Document) -> Sequence[Any]:
-        """What is to be done, durably, because of an event before the documents are written: nothing for a view alone.
+        """What is to be done, durably, because of an event before the documents are written.
 
         What it raises is the event's failure.
         """
-        return ()
+        raise NotImplementedError
 
     async def carry_out(self, steps: Sequence[Step]) -> Mapping[str, Failure]:
         """Do what was planned; per key the first event for which that was refused. Raises when a store is away."""
-        return {}
+        raise NotImplementedError
 
     def _document_ids(self, events: Sequence[PublicEvent]) -> Iterator[str]:
         for event in events:
