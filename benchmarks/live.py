@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from pymongo import AsyncMongoClient, UpdateOne
@@ -40,6 +40,7 @@ class Counting(DocumentProjection):
         self.__dict__.update(projection.__dict__)
         self._left = 0
         self._done = asyncio.Event()
+        self.hurry: Callable[[], None] = lambda: None
 
     async def apply(self, events: Sequence[PublicEvent], note: Note | None = None) -> Mapping[str, Failure]:
         failures = await super().apply(events, note)
@@ -54,6 +55,9 @@ class Counting(DocumentProjection):
         self._left = len(sent)
         self._done.clear()
         begin = time.perf_counter()
+        # As for a query that waits: after some quiet seconds the embedded broker is asked for news a few times a second
+        # only, which is no matter of how fast they are written.
+        self.hurry()
         await publish(settings, sent)
         async with asyncio.timeout(PATIENCE_SECONDS):
             await self._done.wait()
@@ -67,6 +71,7 @@ async def projecting(
     """A consumer that keeps the view while the block runs."""
     counting = Counting(view)
     consumer = Consumer(counting, database, Kafka(settings))
+    counting.hurry = consumer.hurry
     work = asyncio.create_task(consumer.run())
     try:
         yield counting
