@@ -217,7 +217,9 @@ class DocumentProjection:
     ) -> bool:
         """Write rows, entries, documents and the note in one command; False when that cannot be."""
         changes = self.documents.changes(changed, moved)
-        rows_apart, new_apart = len(rows) >= APART, len(changes.new) >= APART
+        rows_apart = len(rows) >= APART
+        # Not before their entries: a store that then lost its end would hold documents that are never found again.
+        new_apart = len(changes.new) >= APART and self.documents.lookup is None
         size = len(changes.changed) + len(changes.entries) + (0 if new_apart else len(changes.new))
         if note.is_doubted or not size + len(rows) + len(changes.new) > 0 or not takes_one_command(self._database):
             return False
