@@ -17,7 +17,7 @@ from crm_contracts.registry import EventData
 from crm_shared.mongo import Document
 from crm_shared.projections import membership
 from crm_shared.projections.document_projection import GROUPED_FROM
-from crm_shared.projections.progress_keeper import ProgressKeeper
+from crm_shared.projections.progress_keeper import Note, ProgressKeeper
 from crm_shared.projections.projection import advance
 from crm_shared.settings import Settings
 from crm_shared.testing.launching import Launched
@@ -218,7 +218,8 @@ async def test_a_store_killed_right_after_it_acknowledged_small_batches_comes_ba
 ) -> None:
     # given small batches that the store has acknowledged, and that no seal has made durable
     monkeypatch.setattr(membership, "COMMIT_SECONDS", NEVER)
-    take_over = ProgressKeeper.take_over
+    take_over, ended = ProgressKeeper.take_over, Note.ended
+    acknowledged = asyncio.Event()
     lost = 0
 
     async def take_over_and_look_back(keeper: ProgressKeeper, partitions: Collection[int], cluster: str) -> None:
@@ -227,14 +228,23 @@ async def test_a_store_killed_right_after_it_acknowledged_small_batches_comes_ba
         await take_over(keeper, partitions, cluster)
         lost += any(keeper.progress[number].done != known.done for number, known in held.items())
 
+    def ended_and_say_so(note: Note) -> None:
+        ended(note)
+        acknowledged.set()
+
     monkeypatch.setattr(ProgressKeeper, "take_over", take_over_and_look_back)
+    monkeypatch.setattr(Note, "ended", ended_and_say_so)
     view = await launch(CUSTOMER360, roles=("project",), mongodb_uri=documents.address)
     for newcomers in (3, 0, 1):
-        for _ in range(4):
+        for _ in range(3):
             await history.go_on(3, newcomers=newcomers)
             await exact(view)
 
-        # when it is killed, and starts again
+        # when it is killed, before it has flushed what it acknowledged last, and starts again
+        acknowledged.clear()
+        await history.go_on(3, newcomers=newcomers)
+        async with asyncio.timeout(15):
+            await acknowledged.wait()
         await asyncio.to_thread(documents.kill)
         await asyncio.to_thread(documents.start)
 
