@@ -139,6 +139,10 @@ class DocumentProjection:
             before = await self.load(self._document_ids(events))
         groups = _groups(events)
         together = note if len(groups) == 1 and not one_by_one else None
+        if note is not None and len(groups) > 1:
+            # Here and not when the first group is folded: its answer would wait for the others to be folded, and the
+            # store would have nothing to do meanwhile.
+            await note.open()
         # All end before the first error is raised: the next try must find none of them still writing.
         ended = await asyncio.gather(
             *(self._apply_group(group, before, note, together, one_by_one) for group in groups), return_exceptions=True
