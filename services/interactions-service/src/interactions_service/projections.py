@@ -61,7 +61,7 @@ ACTIVITIES = Projection(
     # Holding an activity longer than a batch takes memory and saves nothing.
     written_once=True,
     kept=0,
-    # Who asks with ?after= lets the consumer hurry, where it runs in the same process; else it waits for so long at most.
+    # Who asks with ?after= lets the consumer of the same process hurry; of another one, it waits so long at most.
     gather_seconds=0.25,
     indexes={
         "activities": [IndexModel([("customer_id", ASCENDING), ("occurred_at", DESCENDING), ("_id", DESCENDING)])]
